@@ -1,0 +1,1 @@
+"""One folder is one container image; `core` is what they share."""

@@ -1,0 +1,133 @@
+"""Reads the two files a user writes (contract and policy) and says in plain words what is wrong in them.
+
+Both are YAML checked by pydantic models that refuse unknown keys; this module turns YAML's and pydantic's
+errors into one message each with the file, the field, what was found and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Hashable
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tallystick.components.core.errors import InputError
+
+_SHOWN_ERRORS = 5
+
+
+class Document(BaseModel):
+    """Base of all parts of contract and policy: frozen, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_strip_whitespace=True)
+
+
+DocumentType = TypeVar("DocumentType", bound=Document)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML's last-one-wins for a repeated key would silently drop a column or a threshold."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice (line {line})")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def parse(text: str, kind: type[DocumentType], name: str) -> DocumentType:
+    """Read one document.
+
+    Parameters
+    ----------
+    text
+        The YAML text.
+    kind
+        The pydantic model it must satisfy.
+    name
+        What to call it in messages: the file's path.
+
+    Raises
+    ------
+    InputError
+        Not YAML, not a mapping, an unknown or missing key, or a value that is not allowed.
+    """
+    try:
+        value = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise InputError(name, f"is not valid YAML ({problem})") from error
+    if not isinstance(value, dict):
+        raise InputError(name, f"holds {type(value).__name__}", "a mapping of keys to values")
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        problems = [_explain(problem, kind, value) for problem in error.errors()]
+        shown = problems[:_SHOWN_ERRORS]
+        if len(problems) > len(shown):
+            shown.append(f"and {len(problems) - len(shown)} more")
+        raise InputError(name, "\n  ".join(shown) if len(shown) > 1 else shown[0]) from error
+
+
+def _explain(problem: Any, kind: type[BaseModel], value: Any) -> str:
+    location = _readable(problem["loc"], value)
+    if problem["type"] == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        known = _known_keys(kind, problem["loc"][:-1])
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]!r}?" if near else "allowed: " + ", ".join(sorted(known))
+        return f"{location}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{location}: is missing"
+    if problem["type"] == "value_error":
+        return f"{location}: {problem['ctx']['error']}" if location else str(problem["ctx"]["error"])
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    found = problem["input"]
+    return f"{location}: {message}, found {found!r}" if len(repr(found)) < 80 else f"{location}: {message}"
+
+
+def _readable(location: tuple[int | str, ...], value: Any) -> str:
+    """`columns.3.minimum` as `columns[loanamt].minimum` where the entry of the list has a name."""
+    words: list[str] = []
+    here = value
+    for part in location:
+        try:
+            here = here[part]
+        except (KeyError, IndexError, TypeError):
+            here = None
+        if isinstance(part, int) and words:
+            label = here.get("name", part) if isinstance(here, dict) else part
+            words[-1] += f"[{label}]"
+        else:
+            words.append(str(part))
+    return ".".join(words)
+
+
+def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys the model allows where `location` points, for a suggestion; empty where it cannot be told."""
+    current: Any = kind
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
+            current = _model_inside(current.model_fields[part].annotation)
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return list(current.model_fields)
+    return []
+
+
+def _model_inside(annotation: Any) -> Any:
+    if typing.get_origin(annotation) is None:
+        return annotation
+    for argument in typing.get_args(annotation):
+        inside = _model_inside(argument)
+        if isinstance(inside, type) and issubclass(inside, BaseModel):
+            return inside
+    return None

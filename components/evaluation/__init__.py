@@ -1,0 +1,1 @@
+"""Judges a model's figures on data it has not seen."""

@@ -1,0 +1,1 @@
+"""Shows what a model's scores rest on and that its reasons add up to them."""

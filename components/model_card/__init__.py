@@ -1,0 +1,1 @@
+"""Writes the model card from the statements of the run."""

@@ -1,0 +1,1 @@
+"""The image a predictor runs: scores, decisions and principal reasons."""

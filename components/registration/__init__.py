@@ -1,0 +1,1 @@
+"""Registers a model whose evidence is complete; nothing else may."""

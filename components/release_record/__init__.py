@@ -1,0 +1,1 @@
+"""Writes what happened, whatever happened: summary and report from the statements alone."""

@@ -1,0 +1,1 @@
+"""Tries a release on live traffic: the local runtime with real servers behind a real Envoy."""

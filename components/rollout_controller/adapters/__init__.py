@@ -1,0 +1,1 @@
+"""The only place in the controller that does I/O."""

@@ -1,0 +1,1 @@
+"""Trains the candidates of the policy and searches for less discriminatory alternatives."""

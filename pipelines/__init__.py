@@ -1,0 +1,1 @@
+"""Pipelines, how they are compiled and run, and the command line."""

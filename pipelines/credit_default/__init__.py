@@ -1,0 +1,1 @@
+"""Contract and policy for the UCI credit-card default data: other data, no code."""

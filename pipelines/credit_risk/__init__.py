@@ -1,0 +1,1 @@
+"""Mortgage lending: the pipeline, its contract and its policy."""
