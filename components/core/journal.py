@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tallystick.components.core.errors import InputError, TallystickError
+from tallystick.components.core.processes import follow_command_line
 from tallystick.components.core.verdicts import Verdict, finite
 
 JOURNAL_VARIABLE = "TALLYSTICK_JOURNAL"
@@ -68,9 +69,11 @@ def read_events(path: Path) -> list[dict[str, Any]]:
 def step(name: str) -> Iterator[Journal]:
     """Run one step: tell when it starts and ends, and turn an error into one line and an exit code.
 
+    On one machine the step also ends when the command line that started the run is gone.
     A user's mistake ends the process with its exit code and without a traceback; anything unexpected keeps
     its traceback, for us.
     """
+    follow_command_line(os.environ)
     journal = Journal.of_this_process(name)
     journal.event("started")
     try:
