@@ -1,0 +1,1 @@
+"""Small real material that several test folders share."""
