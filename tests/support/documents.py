@@ -50,5 +50,8 @@ fairness:
 search: {maximum_auc_loss: 0.05, clause: "Policy 4.3"}
 reasons: {maximum: 4, clause: "12 CFR 1002.9(b)(2)"}
 rollout:
-  steps: [{weight_pct: 5, minimum_requests: 100}, {weight_pct: 25, minimum_requests: 200}, {weight_pct: 50, minimum_requests: 200}]
+  steps:
+    - {weight_pct: 5, minimum_requests: 100}
+    - {weight_pct: 25, minimum_requests: 200}
+    - {weight_pct: 50, minimum_requests: 200}
 """
