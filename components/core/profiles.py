@@ -1,7 +1,8 @@
 """Freezes a sample's distribution in bins, so that later data can be compared with it at any time and any size.
 
-Numbers are binned as the model sees them, rounded to float32. Edges come from the development sample alone and never move: a comparison whose edges follow the new data
-hides the very shift it looks for. Nothing here judges; stability.py has the figure.
+Numbers are binned as the model sees them, rounded to float32. Edges come from the development sample alone and
+never move: a comparison whose edges follow the new data hides the very shift it looks for. Nothing here
+judges; stability.py has the figure.
 """
 
 from __future__ import annotations
