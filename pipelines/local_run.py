@@ -23,7 +23,6 @@ from tallystick.components.core.processes import (
     adopt_orphans,
     end_descendants,
     identity,
-    start,
     stop,
 )
 from tallystick.pipelines.run_folder import RunFolder
@@ -87,7 +86,7 @@ def run_process(folder: RunFolder, command: Sequence[str], listener: Listener) -
         It ended badly and no step said why; the message names the log.
     """
     seen = len(read_events(folder.journal))
-    process = start(command, log=folder.log, environment=_environment(folder))
+    process = _start(folder, command)
     failures: list[dict[str, Any]] = []
     try:
         ended = False
@@ -108,6 +107,22 @@ def run_process(folder: RunFolder, command: Sequence[str], listener: Listener) -
     if not failures:
         raise StepError(f"the run ended with status {process.returncode} and no step said why: see {folder.log}")
     return ExitCode(failures[0]["exit_code"])
+
+
+def _start(folder: RunFolder, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a process that follows this one by itself (`step` and `execute` do) and so ends its own children first.
+
+    It has a session of its own: Ctrl-C in a terminal reaches the command line alone, which ends the rest in order.
+    """
+    with folder.log.open("ab") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=_environment(folder),
+            start_new_session=True,
+        )
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
