@@ -63,6 +63,11 @@ class Column(Document):
             raise ValueError(f"minimum {self.minimum:g} is above maximum {self.maximum:g}")
         if self.type == "category" and self.role == "feature" and len(self.categories) < 2:
             raise ValueError("a category needs at least two `categories` (value: meaning)")
+        kinds = {"text" if isinstance(value, str) else "number" for value in self.categories}
+        if len(kinds) > 1:
+            raise ValueError("`categories` mix texts and numbers: quote all values or none")
+        if any(isinstance(value, bool) for value in self.categories):
+            raise ValueError("`categories` hold true or false: use type boolean, or put the values in quotes")
         if self.type != "category" and self.categories:
             raise ValueError(f"`categories` belong to type category, this is {self.type}")
         if self.type in ("category", "boolean") and (self.minimum is not None or self.maximum is not None):
@@ -137,7 +142,15 @@ class SensitiveAttribute(Document):
 
 
 class Contract(Document):
-    """A whole ``contract.yaml``."""
+    """A whole ``contract.yaml``.
+
+    Attributes
+    ----------
+    unique
+        Columns that together name a row: no two rows may agree in all of them.
+    other_columns
+        What to do with columns of the data that are neither in ``columns`` nor the target.
+    """
 
     version: Literal[1]
     name: ModelName
@@ -164,6 +177,10 @@ class Contract(Document):
                 if roles.get(column) != "sensitive":
                     found = roles.get(column, "not a column")
                     raise ValueError(f"sensitive.{name}: column {column!r} must have the role sensitive, is {found}")
+                if attribute.bands and self.column(column).type not in ("integer", "number"):
+                    raise ValueError(
+                        f"sensitive.{name}: `bands` cut a number, {column!r} is {self.column(column).type}"
+                    )
         if unknown := [name for name in self.unique if name not in roles]:
             raise ValueError(f"unique: no such column: {', '.join(unknown)}")
         texts: dict[str, str] = {}

@@ -7,6 +7,7 @@ errors into one message each with the file, the field, what was found and what i
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from collections.abc import Hashable
 from typing import Any, TypeVar
@@ -17,6 +18,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tallystick.components.core.errors import InputError
 
 _SHOWN_ERRORS = 5
+_YAML_NAMES: dict[type, str] = {
+    list: "a list",
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "a truth value",
+}
 
 
 class Document(BaseModel):
@@ -28,18 +36,54 @@ class Document(BaseModel):
 DocumentType = TypeVar("DocumentType", bound=Document)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's last-one-wins for a repeated key would silently drop a column or a threshold."""
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader with the readings of YAML 1.2, and without its last-one-wins for a repeated key.
+
+    PyYAML reads by YAML 1.1, where ``no`` is false, ``12:30`` is 750, ``010`` is 8, ``2026-01-01`` is a date and
+    ``1e-6`` is text. In a file of column values and thresholds each of these is a trap.
+
+    References
+    ----------
+    YAML 1.2.2, section 10.3.2: the core schema.
+    """
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - declared so by PyYAML
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, f"a key is no single value (line {line})")
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                line = key_node.start_mark.line + 1
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice (line {line})")
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+    def construct_integer(self, node: yaml.ScalarNode) -> int:
+        """Leading zeros do not make an octal number."""
+        return int(self.construct_scalar(node), 10)
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]{1,400}", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    ("null", r"~|null|Null|NULL|", "~nN"),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [*_first, ""] if _tag == "null" else list(_first)
+    )
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_integer)
 
 
 def parse(text: str, kind: type[DocumentType], name: str) -> DocumentType:
@@ -60,12 +104,15 @@ def parse(text: str, kind: type[DocumentType], name: str) -> DocumentType:
         Not YAML, not a mapping, an unknown or missing key, or a value that is not allowed.
     """
     try:
-        value = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise InputError(name, f"is not valid YAML ({problem})") from error
+        raise InputError(name, f"is not valid YAML: {_yaml_problem(error)}") from error
+    except RecursionError as error:
+        raise InputError(name, "is nested too deeply to be read", "the few levels that the README shows") from error
+    if value is None:
+        raise InputError(name, "is empty", f"a mapping with {', '.join(kind.model_fields)}")
     if not isinstance(value, dict):
-        raise InputError(name, f"holds {type(value).__name__}", "a mapping of keys to values")
+        raise InputError(name, f"holds {_YAML_NAMES.get(type(value), 'a value')}", "a mapping of keys to values")
     try:
         return kind.model_validate(value)
     except ValidationError as error:
@@ -74,6 +121,15 @@ def parse(text: str, kind: type[DocumentType], name: str) -> DocumentType:
         if len(problems) > len(shown):
             shown.append(f"and {len(problems) - len(shown)} more")
         raise InputError(name, "\n  ".join(shown) if len(shown) > 1 else shown[0]) from error
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """What is wrong and in which line, without the parser's own words for where it stood."""
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or " ".join(str(error).split()))
+    if "\\t" in problem:
+        problem = "a tab stands where only spaces may"
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else problem
 
 
 def _explain(problem: Any, kind: type[BaseModel], value: Any) -> str:

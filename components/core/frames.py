@@ -1,9 +1,11 @@
-"""Tables as the contract describes them: reading files, the target as 0 and 1, groups, columns for encoding."""
+"""Tables as the contract describes them: the target as 0 and 1, groups, columns for encoding.
+
+For tables that passed validation; reading and checking files is the data validation's work.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,37 +14,8 @@ import pandas as pd
 
 from tallystick.components.core.contract import Contract, SensitiveAttribute
 from tallystick.components.core.encoding import Feature
-from tallystick.components.core.errors import InputError
 
 UNKNOWN_GROUP = "unknown"
-
-
-def read_table(path: Path, *, name: str = "") -> pd.DataFrame:
-    """Read a CSV (comma, header, UTF-8) or Parquet file, by its ending.
-
-    Raises
-    ------
-    InputError
-        Neither ending, empty, cut off, or not what the ending says.
-    """
-    shown = name or str(path)
-    try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        elif path.suffix in (".csv", ".gz"):
-            table = pd.read_csv(path, low_memory=False)
-        else:
-            raise InputError(shown, f"ends in {path.suffix or 'nothing'}", ".csv, .csv.gz or .parquet")
-    except pd.errors.EmptyDataError as error:
-        raise InputError(shown, "is empty", "a header and at least one row") from error
-    except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError, ValueError) as error:
-        problem = " ".join(str(error).split())
-        raise InputError(
-            shown, f"cannot be read: it may be cut off or damaged ({problem})", "", "export it again"
-        ) from error
-    if table.empty:
-        raise InputError(shown, "has a header and no rows", "at least one row")
-    return table
 
 
 def adverse_outcomes(table: pd.DataFrame, contract: Contract) -> npt.NDArray[np.int64]:
@@ -59,11 +32,12 @@ def groups(table: pd.DataFrame, attribute: SensitiveAttribute) -> npt.NDArray[np
         return result
     values = table[attribute.column]
     if attribute.bands:
-        numbers = values.astype(float).to_numpy()
+        numbers = values.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
         names = np.array(attribute.group_names, dtype=object)
         result = names[np.searchsorted(np.array(attribute.bands), numbers, side="right")]
         return np.where(np.isnan(numbers), UNKNOWN_GROUP, result)
-    return np.asarray(values.map(dict(attribute.groups)).fillna(UNKNOWN_GROUP), dtype=object)
+    # A dictionary, not Series.map: 1, 1.0 and True are one group however the file stored them.
+    return np.array([attribute.groups.get(value, UNKNOWN_GROUP) for value in _objects(values)], dtype=object)
 
 
 def group_columns(table: pd.DataFrame, contract: Contract) -> dict[str, npt.NDArray[np.object_]]:
@@ -72,8 +46,21 @@ def group_columns(table: pd.DataFrame, contract: Contract) -> dict[str, npt.NDAr
 
 
 def feature_values(table: pd.DataFrame, features: Sequence[Feature]) -> Mapping[str, Sequence[Any]]:
-    """Columns as :func:`tallystick.components.core.encoding.encode` takes them."""
-    return {
-        feature.name: table[feature.name].astype(object).where(table[feature.name].notna(), None).tolist()
-        for feature in features
-    }
+    """Columns as :func:`tallystick.components.core.encoding.encode` and a caller of the model server give them.
+
+    Truth values are bool, whole numbers int, categories as the contract writes them, and what is missing None:
+    a Parquet file with nulls brings all of these as floats.
+    """
+    return {feature.name: _as_given(table[feature.name], feature) for feature in features}
+
+
+def _as_given(values: pd.Series, feature: Feature) -> list[Any]:
+    if feature.type == "category":
+        written = {value: value for value in feature.categories}
+        return [written.get(value) for value in _objects(values)]
+    kind: Any = {"boolean": bool, "integer": int, "number": float}[feature.type]
+    return [None if value is None else kind(value) for value in _objects(values)]
+
+
+def _objects(values: pd.Series) -> list[Any]:
+    return values.astype(object).where(values.notna(), None).tolist()
