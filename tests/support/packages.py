@@ -32,9 +32,8 @@ def lending_features(extra_numbers: int = 0) -> tuple[Feature, ...]:
     """Numbers, an integer, a boolean, a category and nullable columns; two features share the reason R01."""
 
     def feature(name: str, kind: Any, reason: str, **others: Any) -> Feature:
-        values: dict[str, Any] = dict(
-            minimum=None, maximum=None, nullable=False, missing_codes=(), categories=(), impute=0.0, monotonic=None
-        )
+        values: dict[str, Any] = {"minimum": None, "maximum": None, "nullable": False, "missing_codes": ()}
+        values |= {"categories": (), "impute": 0.0, "monotonic": None}
         return Feature(name=name, type=kind, reason_code=reason, **{**values, **others})
 
     return (
@@ -217,16 +216,16 @@ def write_lending_package(
         arithmetic = arithmetic_of(fitted(kind, matrix, data.adverse, **(parameters or {})), matrix)
     scores = score(arithmetic, matrix)
     threshold = float(np.quantile(scores, 1 - decline_share))
-    values: dict[str, Any] = dict(
-        features=data.features,
-        reasons=REASONS,
-        threshold=threshold,
-        maximum_reasons=4,
-        shap="path_dependent",
-        background_rows=100,
-        additivity_tolerance=1e-6,
-        outcome="the application was declined",
-    )
+    values: dict[str, Any] = {
+        "features": data.features,
+        "reasons": REASONS,
+        "threshold": threshold,
+        "maximum_reasons": 4,
+        "shap": "path_dependent",
+        "background_rows": 100,
+        "additivity_tolerance": 1e-6,
+        "outcome": "the application was declined",
+    }
     top = np.argsort(scores)
     chosen = [int(top[0]), int(top[len(top) // 2]), int(top[-1])]
     write_package(
