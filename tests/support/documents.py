@@ -55,3 +55,28 @@ rollout:
     - {weight_pct: 25, minimum_requests: 200}
     - {weight_pct: 50, minimum_requests: 200}
 """
+
+LENDING_CONTRACT_YAML = """
+version: 1
+name: lending
+description: The applications that packages.lending draws.
+target: {column: outcome, adverse: 1, favourable: 0, meaning: the application was declined}
+columns:
+  - {name: income, role: feature, type: number, minimum: 0, maximum: 1000000, unit: EUR, meaning: Yearly income,
+     reason: {code: R01, text: Amount requested is high for the income}}
+  - {name: loan_ratio, role: feature, type: number, minimum: 0, maximum: 10, meaning: Loan by income,
+     reason: {code: R01, text: Amount requested is high for the income}}
+  - {name: late_payments, role: feature, type: integer, minimum: 0, maximum: 60, meaning: Late payments,
+     reason: {code: R02, text: Credit history shows past problems}}
+  - {name: bankrupt, role: feature, type: boolean, meaning: A bankruptcy,
+     reason: {code: R02, text: Credit history shows past problems}}
+  - {name: years_employed, role: feature, type: number, minimum: 0, maximum: 70, nullable: true, missing_codes: [999],
+     meaning: Years in this job, reason: {code: R03, text: Employment is recent or not known}}
+  - {name: purpose, role: feature, type: category, nullable: true, meaning: Purpose of the loan,
+     categories: {home: a home, car: a car, other: anything else},
+     reason: {code: R04, text: Purpose of the loan carries more risk}}
+  - {name: sex, role: sensitive, type: category, meaning: Sex of the applicant}
+  - {name: decided_by, role: excluded, type: integer, why: known only after the decision}
+sensitive:
+  sex: {column: sex, groups: {m: men, f: women}, reference: men}
+"""

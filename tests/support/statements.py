@@ -143,7 +143,7 @@ def fairness(
                         Check(name="adverse_impact_ratio", sample=sample, subject=f"race: {group}", figure=ratio,
                               interval=(interval[0], interval[1]) if interval else None, threshold=0.8,
                               comparison=">=", count=size, outcome=outcome, clause="Policy 4.2",
-                              detail=f"race: {group}: adverse impact ratio {ratio:.3f}, the policy's line is 0.800"))  # fmt: skip
+                              detail=f"race: {group}: adverse impact ratio {ratio:.3f}, the line is 0.800"))  # fmt: skip
         attributes[attribute] = {"reference": reference, "required": attribute == "race", "groups": entries}
     details = {
         "model": {"name": name, "kind": "hist_gradient_boosting"},
@@ -223,7 +223,8 @@ def evaluation() -> Statement:
     checks = [
         Check(name="auc", sample="holdout", figure=0.878, interval=(0.83, 0.921), threshold=0.7, comparison=">=",
               count=497, outcome=Outcome.PASS, clause="Policy 3.1", detail="AUC 0.878, the policy's line is 0.700"),
-        Check(name="brier", sample="holdout", figure=0.078, count=497, outcome=Outcome.RECORDED, detail="Brier score 0.078"),
+        Check(name="brier", sample="holdout", figure=0.078, count=497, outcome=Outcome.RECORDED,
+              detail="Brier score 0.078"),
     ]  # fmt: skip
     details = {
         "sample": "holdout", "figures": figures, "roc": [[0.0, 0.0], *roc, [1.0, 1.0]], "calibration": calibration,
