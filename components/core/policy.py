@@ -18,6 +18,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Parameter = bool | int | float | str | None
 ModelKind = Literal["logistic_regression", "random_forest", "hist_gradient_boosting"]
 ShapMethod = Literal["path_dependent", "interventional"]
+ComparisonTest = Literal["errors", "slow", "scores", "decisions"]
 CandidateName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
 
@@ -186,10 +187,16 @@ class RolloutStep(Document):
 
 
 class ServiceLevel(Document):
-    """The absolute guard beside the comparison with the baseline."""
+    """The absolute guard beside the comparison with the baseline.
+
+    At most ``maximum_error_rate`` of the answers may be errors, and at most ``maximum_slow_rate`` may take longer
+    than ``maximum_p99_s`` (0.01 is what a 99th percentile says; a short trial needs a larger one, as showing 1 %
+    takes at least 300 requests). Fewer than ``minimum_requests`` prove nothing good.
+    """
 
     maximum_error_rate: Fraction = 0.05
     maximum_p99_s: Annotated[float, Field(gt=0.0)] = 1.0
+    maximum_slow_rate: OpenFraction = 0.01
     minimum_requests: PositiveInt = 20
 
 
@@ -197,26 +204,72 @@ class Comparison(Document):
     """Canary against the concurrent baseline.
 
     ``alpha`` is the chance, over the whole trial and all tests together, that a healthy release is rolled
-    back; ``beta`` that a bad one gets its positive evidence. The ``maximum_*`` values are what still counts
-    as good: odds ratio of errors, odds ratio of slow answers, shift of the score distribution (PSI).
+    back; ``beta`` that a bad one gets its positive evidence at a step. The ``maximum_*`` values are what still
+    counts as good: odds ratio of errors, odds ratio of slow answers, shift of the score distribution (PSI).
+    A release is rolled back for more errors or slow answers when the odds ratio is shown to be above
+    ``tolerated_odds_ratio``, for its scores when the shift is shown to be above ``maximum_score_psi``. Answers
+    faster than ``slow_after_s`` are never slow, however fast the baseline is (default: a quarter of the service
+    level's ``maximum_p99_s``). ``tests`` are those that must give positive evidence.
     """
 
     alpha: Annotated[float, Field(gt=0.0, le=0.2)] = 0.01
     beta: Annotated[float, Field(gt=0.0, le=0.2)] = 0.05
+    tolerated_odds_ratio: Annotated[float, Field(ge=1.0, le=10.0)] = 1.5
     maximum_error_odds_ratio: Annotated[float, Field(gt=1.0)] = 10.0
     maximum_slow_odds_ratio: Annotated[float, Field(gt=1.0)] = 10.0
     maximum_score_psi: Annotated[float, Field(gt=0.0)] = 0.25
+    slow_after_s: Annotated[float, Field(gt=0.0)] | None = None
+    tests: Annotated[tuple[ComparisonTest, ...], Field(min_length=1)] = ("errors", "slow", "scores", "decisions")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Comparison:
+        for name in ("maximum_error_odds_ratio", "maximum_slow_odds_ratio"):
+            if getattr(self, name) <= self.tolerated_odds_ratio:
+                raise ValueError(f"{name} must be above tolerated_odds_ratio, which is {self.tolerated_odds_ratio:g}")
+        if len(set(self.tests)) != len(self.tests):
+            raise ValueError("tests: one stands twice")
+        return self
+
+
+class ShadowStep(Document):
+    """Before any customer is served: requests are mirrored, and the canary's answers are thrown away."""
+
+    minimum_time_s: Annotated[float, Field(ge=0.0)] = 60.0
+    minimum_requests: PositiveInt = 200
 
 
 class RolloutRules(Document):
-    """How a release is tried on live traffic."""
+    """How a release is tried on live traffic.
+
+    Attributes
+    ----------
+    interval_s
+        Time between two looks.
+    deadline_s, maximum_requests
+        The longest a trial may expose customers, in time and in requests that the canary answered, without
+        having been promoted; ``on_deadline`` says whether it is then rolled back or held for a person.
+    startup_s
+        How long the canary may take to become ready before anything is sent to it.
+    unready_s
+        How long it may be unready during the trial. One that is known to be dead is taken back at once.
+    keep_warm_s
+        How long the old version stays ready after the promotion, for an instant return.
+    replay_requests_per_s
+        Rate at which held-out applications are replayed where there is no live traffic (the local runtime).
+    """
 
     steps: Annotated[tuple[RolloutStep, ...], Field(min_length=1)]
+    shadow: ShadowStep | None = None
     service_level: ServiceLevel = Field(default_factory=ServiceLevel)
     comparison: Comparison = Field(default_factory=Comparison)
     interval_s: Annotated[float, Field(gt=0.0)] = 15.0
     deadline_s: Annotated[float, Field(gt=0.0)] = 3600.0
+    maximum_requests: PositiveInt | None = None
     on_deadline: Literal["roll_back", "hold"] = "roll_back"
+    startup_s: Annotated[float, Field(gt=0.0)] = 300.0
+    unready_s: Annotated[float, Field(gt=0.0)] = 30.0
+    keep_warm_s: Annotated[float, Field(ge=0.0)] = 600.0
+    replay_requests_per_s: Annotated[float, Field(gt=0.0, le=2000.0)] = 150.0
 
     @model_validator(mode="after")
     def _rising(self) -> RolloutRules:
