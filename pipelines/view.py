@@ -96,12 +96,11 @@ class View:
         step = self._steps.get(name)
         if step is None:
             return
-        before = step.state
         _apply(step, event)
         if self._live is None:
-            self._say(name, step, before, event)
+            self._say(name, step, event)
 
-    def _say(self, name: str, step: _Step, before: str, event: dict[str, Any]) -> None:
+    def _say(self, name: str, step: _Step, event: dict[str, Any]) -> None:
         """One plain line an event that matters, for logs and pipes."""
         title = TITLES.get(name, name)
         if event["kind"] == "traffic":
@@ -110,7 +109,7 @@ class View:
                 "weight_desired_pct"
             ):
                 self._console.print(f"    {_traffic_line(event)}", markup=False, highlight=False)
-        elif step.state not in (before, "running"):
+        elif event["kind"] in ("finished", "failed"):
             icon = _ICONS[step.state][0]
             seconds = f"{step.ended - step.began:.1f} s"
             self._console.print(f"{icon} {title} ({seconds}) {step.line}", markup=False, highlight=False)
