@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tallystick.components.core.agreement import check_agreement
 from tallystick.components.core.candidates import TrainingRecord
 from tallystick.components.core.contract import Contract
 from tallystick.components.core.ensembles import Floats
+from tallystick.components.core.errors import InputError
 from tallystick.components.core.files import sha256_of_bytes, sha256_of_file
-from tallystick.components.core.frames import read_table
 from tallystick.components.core.measures.discrimination import Auc, auc
 from tallystick.components.core.policy import Policy
 from tallystick.components.training.crossvalidation import Workshop, one_thread
@@ -98,6 +100,21 @@ def digests_of(dataset: Path, data_sha256: str, contract_yaml: str, policy_yaml:
     )
 
 
+def read_dataset(path: Path) -> pd.DataFrame:
+    """Read the validated data.
+
+    Raises
+    ------
+    InputError
+        Not a Parquet file, or cut off.
+    """
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are among these
+        problem = " ".join(str(error).split())
+        raise InputError(str(path), f"cannot be read as Parquet ({problem})", "what data_validation wrote") from error
+
+
 def candidate_recipes(policy: Policy) -> tuple[Recipe, ...]:
     """The policy's candidates as recipes, their parameters checked.
 
@@ -147,7 +164,7 @@ def train(
     check_agreement(contract, policy)
     recipes = candidate_recipes(policy)
     with one_thread():
-        samples = split(read_table(dataset, name="the validated data"), contract, policy)
+        samples = split(read_dataset(dataset), contract, policy)
         workshop = Workshop.of(samples, fold_count=policy.data.folds, seed=policy.seed, threads=threads)
         leaderboard = _rank(recipes, workshop, policy, progress)
         records: list[TrainingRecord] = []
