@@ -40,9 +40,7 @@ class AttributeFigures:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `groups` has one entry a group and sample."""
-        entries = [
-            {"sample": sample, **vars(figures)} for sample, groups in self.samples.items() for figures in groups
-        ]
+        entries = [{"sample": sample, **vars(figures)} for sample, groups in self.samples.items() for figures in groups]
         return {"reference": self.reference, "required": self.required, "groups": entries}
 
 

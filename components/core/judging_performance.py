@@ -128,9 +128,7 @@ def judge_performance(
     checks = [_line_check(name, measured, rules, details) for name, measured in details.figures.items()]
     checks.append(_benchmark_check(details, rules, len(own.row)))
     checks.append(_calibration_check(details, len(own.row)))
-    return Verdict(
-        gate=GATE, subject_name=subject.name, subject_sha256=subject.sha256, checks=tuple(checks)
-    ), details
+    return Verdict(gate=GATE, subject_name=subject.name, subject_sha256=subject.sha256, checks=tuple(checks)), details
 
 
 def _measure(
@@ -158,9 +156,7 @@ def _measure(
     return PerformanceDetails(
         sample=sample,
         figures=figures,
-        roc=tuple(
-            (float(false_positive[i]), float(true_positive[i]), float(thresholds[i])) for i in kept
-        ),
+        roc=tuple((float(false_positive[i]), float(true_positive[i]), float(thresholds[i])) for i in kept),
         calibration=calibration_bins(own.adverse, own.score),
         confusion=((right, false_alarms), (misses, hits)),
         threshold=threshold,
@@ -235,9 +231,7 @@ def _ending(
 
 def _benchmark_check(details: PerformanceDetails, rules: EvaluationRules, rows: int) -> Check:
     threshold = -rules.maximum_auc_below_benchmark
-    outcome = compare(
-        details.difference, ">=", threshold, count=details.adverse, minimum_count=rules.minimum_adverse
-    )
+    outcome = compare(details.difference, ">=", threshold, count=details.adverse, minimum_count=rules.minimum_adverse)
     if details.difference is None:
         words = "the difference from the benchmark is undefined"
     else:

@@ -187,9 +187,7 @@ def train(
     )
 
 
-def _rank(
-    recipes: tuple[Recipe, ...], workshop: Workshop, policy: Policy, progress: Progress
-) -> tuple[Ranked, ...]:
+def _rank(recipes: tuple[Recipe, ...], workshop: Workshop, policy: Policy, progress: Progress) -> tuple[Ranked, ...]:
     measured: list[tuple[Recipe, Floats, Auc, float]] = []
     for place, recipe in enumerate(recipes):
         progress(0.8 * place / len(recipes), f"cross-validating {recipe.name}")

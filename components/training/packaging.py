@@ -123,9 +123,7 @@ def write_candidate(
             kind=recipe.kind,
             arithmetic=arithmetic,
             interface=_interface(features, threshold, contract, policy),
-            profile=profile_of(
-                samples.development.table, features, adverse_rate=declined, scores=finished.scores
-            ),
+            profile=profile_of(samples.development.table, features, adverse_rate=declined, scores=finished.scores),
             examples=_examples(features, samples.development, arithmetic),
         )
         served = check_parity(temporary / MODEL / "model.onnx", samples.holdout.matrix[:, columns], expected)
@@ -182,9 +180,7 @@ def logged_parameters(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def recalibrated(
-    model: LinearModel, scores: Floats, rows: Rows
-) -> tuple[LinearModel, Callable[[Floats], Floats]]:
+def recalibrated(model: LinearModel, scores: Floats, rows: Rows) -> tuple[LinearModel, Callable[[Floats], Floats]]:
     """Platt's scaling on out-of-fold scores, folded into the coefficients.
 
     A reduction fits reweighted and relabelled rows, so its score ranks applicants and is no probability. The

@@ -43,9 +43,7 @@ def proxy_tests(
     return tuple(_test(name, matrix, groups[name], fold, reference) for name, reference in references.items())
 
 
-def _test(
-    name: str, matrix: Matrix, group: npt.NDArray[np.object_], fold: Integers, reference: str
-) -> ProxyTest:
+def _test(name: str, matrix: Matrix, group: npt.NDArray[np.object_], fold: Integers, reference: str) -> ProxyTest:
     from sklearn.linear_model import LogisticRegression
 
     known = group != UNKNOWN_GROUP

@@ -125,9 +125,7 @@ def fit(
     return Fitted(predict=lambda rows: _adverse_share(estimator, rows), extract=lambda: take(estimator))
 
 
-def _fit_linear(
-    recipe: Recipe, estimator: Any, matrix: Matrix, adverse: Integers, member: Integers | None
-) -> Fitted:
+def _fit_linear(recipe: Recipe, estimator: Any, matrix: Matrix, adverse: Integers, member: Integers | None) -> Fitted:
     means, deviations = matrix.mean(axis=0), matrix.std(axis=0)
     deviations = np.where(deviations > 0.0, deviations, 1.0)
     standardised = (matrix - means) / deviations
@@ -179,6 +177,4 @@ def _estimator_class(kind: ModelKind) -> Any:
         return LogisticRegression
     from sklearn import ensemble
 
-    return (
-        ensemble.RandomForestClassifier if kind == "random_forest" else ensemble.HistGradientBoostingClassifier
-    )
+    return ensemble.RandomForestClassifier if kind == "random_forest" else ensemble.HistGradientBoostingClassifier

@@ -82,9 +82,7 @@ def split(table: pd.DataFrame, contract: Contract, policy: Policy) -> Samples:
     return Samples(features=features, development=samples[0], holdout=samples[1], strata=strata[~held])
 
 
-def _rows(
-    table: pd.DataFrame, row: Integers, features: tuple[Feature, ...], adverse: Integers, groups: Groups
-) -> Rows:
+def _rows(table: pd.DataFrame, row: Integers, features: tuple[Feature, ...], adverse: Integers, groups: Groups) -> Rows:
     part = table.iloc[row]
     return Rows(
         row=row,

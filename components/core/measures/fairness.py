@@ -84,7 +84,9 @@ def group_figures(
     Hardt, Price and Srebro (2016), Equality of Opportunity in Supervised Learning; fairlearn.metrics.
     """
     base = _count(groups == reference, approved, favourable)
-    return tuple(_figures(name, _count(groups == name, approved, favourable), base, name == reference) for name in names)
+    return tuple(
+        _figures(name, _count(groups == name, approved, favourable), base, name == reference) for name in names
+    )
 
 
 def _count(members: Booleans, approved: Booleans, favourable: Booleans) -> _Counts:

@@ -77,6 +77,9 @@ def population_stability(reference: npt.ArrayLike, actual: npt.ArrayLike) -> Sta
 
 
 def _noise(bins: int, reference_rows: int, rows: int) -> float:
-    from scipy.stats import chi2
+    from scipy.special import gammaincinv
 
-    return float(chi2.ppf(0.95, bins - 1) * (1 / reference_rows + 1 / rows)) if bins > 1 else 0.0
+    if bins < 2:
+        return 0.0
+    chi2 = 2.0 * float(gammaincinv((bins - 1) / 2.0, 0.95))
+    return chi2 * (1.0 / reference_rows + 1.0 / rows)
