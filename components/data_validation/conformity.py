@@ -189,9 +189,9 @@ def _numbers(cells: pd.Series, *, truth: bool) -> tuple[npt.NDArray[np.float64],
     """Cells as numbers, NaN where missing, and which of them are no numbers."""
     if pd.api.types.is_bool_dtype(cells.dtype):
         wrong = np.full(len(cells), not truth) & cells.notna().to_numpy()
-        return cells.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan), wrong
+        return _floats(cells), wrong
     if pd.api.types.is_numeric_dtype(cells.dtype):
-        return cells.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan), np.zeros(len(cells), dtype=bool)
+        return _floats(cells), np.zeros(len(cells), dtype=bool)
     if not (pd.api.types.is_object_dtype(cells.dtype) or pd.api.types.is_string_dtype(cells.dtype)):
         return np.full(len(cells), np.nan), cells.notna().to_numpy()
     codes, distinct = pd.factorize(cells, use_na_sentinel=True)
@@ -200,6 +200,10 @@ def _numbers(cells: pd.Series, *, truth: bool) -> tuple[npt.NDArray[np.float64],
     numbers = np.append(read, np.nan)[codes]
     wrong = np.append(known & np.isnan(read), False)[codes]
     return numbers, wrong
+
+
+def _floats(cells: pd.Series) -> npt.NDArray[np.float64]:
+    return np.asarray(cells.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
 
 
 def _number(value: Any, *, truth: bool) -> float:

@@ -70,7 +70,9 @@ def _credit_card() -> pd.DataFrame:
     try:
         from fairlearn.datasets import fetch_credit_card
     except ImportError as error:
-        raise InputError(name, "the package fairlearn is not installed", "", "pip install 'tallystick[local]'") from error
+        raise InputError(
+            name, "the package fairlearn is not installed", "", "pip install 'tallystick[local]'"
+        ) from error
     try:
         bunch = fetch_credit_card(as_frame=True)
     except OSError as error:  # urllib's URLError and HTTPError are OSErrors

@@ -105,7 +105,7 @@ def _read_parquet(source: Source) -> pd.DataFrame:
     try:
         table = pa.parquet.ParquetFile(source.path).read()
         _check_header(list(table.column_names), source.name)
-        frame = table.to_pandas(ignore_metadata=True)
+        frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError) as error:
         problem = str(error).split("\n")[0]
         raise InputError(
@@ -130,7 +130,8 @@ def _read_csv(source: Source, *, compressed: bool) -> pd.DataFrame:
         )
     except pa.ArrowInvalid as error:
         raise _row_problem(source.name, str(error), header) from error
-    return table.to_pandas().astype(object)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame.astype(object)
 
 
 def _text_bytes(source: Source, *, compressed: bool) -> bytes:
