@@ -15,7 +15,6 @@ from tallystick.components.core.errors import InputError
 from tallystick.components.core.model_package import Interface
 from tallystick.components.core.tree_kernel import path_dependent
 
-_POINTS_STEP = 4
 _SMALLEST_SHARE = 1e-60
 
 
@@ -31,6 +30,8 @@ class PreparedTrees:
         The margin expected over the training rows: what the contributions are relative to.
     points, weights
         Gauss-Legendre quadrature on [0, 1], exact for the longest path.
+    largest
+        Nodes of the largest tree.
     """
 
     starts: Integers
@@ -44,6 +45,7 @@ class PreparedTrees:
     points: Floats
     weights: Floats
     base: float
+    largest: int
 
 
 class Explainer:
@@ -69,9 +71,12 @@ class Explainer:
             )
         self._trees = prepare(model)
         self.base = self._trees.base
-        largest = int(np.diff(self._trees.starts).max())
-        quadrature = len(self._trees.points)
-        self._scratch = [np.empty((largest, quadrature)) for _ in range(3)] + [np.empty(largest) for _ in range(2)]
+        self._kernel = path_dependent()
+        trees = self._trees
+        # The order of the kernel's arguments; addresses are taken once, `_trees` keeps the arrays alive.
+        layout = (trees.starts, trees.parent, trees.ancestor, trees.feature, trees.goes_left)
+        numbers = (trees.threshold, trees.share, trees.value, trees.points, trees.weights)
+        self._addresses = [array.ctypes.data for array in (*layout, *numbers)]
 
     def explain(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Contributions and margins of encoded rows.
@@ -88,23 +93,14 @@ class Explainer:
             return self._model.coefficients * (matrix - self._model.means), self._model.margin(matrix)
         trees = self._trees
         assert trees is not None  # noqa: S101 - set for every tree ensemble
-        result, margin = np.zeros(matrix.shape), np.full(len(matrix), self._model.base)
-        path_dependent(
-            matrix,
-            trees.starts,
-            trees.parent,
-            trees.feature,
-            trees.threshold,
-            trees.goes_left,
-            trees.share,
-            trees.ancestor,
-            trees.value,
-            trees.points,
-            trees.weights,
-            *self._scratch,
-            result,
-            margin,
-        )
+        (rows, columns), count, largest = matrix.shape, len(trees.points), trees.largest
+        result, margin = np.zeros(matrix.shape), np.full(rows, self._model.base)
+        scratch = np.empty((3 * count + 2) * largest)  # of this call: threads may explain at the same time
+        places = (0, count, 2 * count, 3 * count, 3 * count + 1)
+        scratched = [scratch.ctypes.data + place * largest * scratch.itemsize for place in places]
+        found = (result.ctypes.data, margin.ctypes.data)
+        sizes = (rows, columns, len(trees.starts) - 1, count)
+        self._kernel(*sizes, matrix.ctypes.data, *self._addresses, *scratched, *found)
         return result, margin
 
 
@@ -165,7 +161,7 @@ def prepare(model: TreeEnsemble) -> PreparedTrees:
                 waiting.append((*entry, merged, earlier, reach * ratio, below))
         starts.append(len(nodes))
     columns = list(zip(*nodes, strict=True))
-    count = _POINTS_STEP * -(-deepest // (2 * _POINTS_STEP))
+    count = -(-deepest // 2)  # a path of d features has polynomials of degree d - 1
     points, weights = np.polynomial.legendre.leggauss(count)
     return PreparedTrees(
         starts=np.array(starts, dtype=np.int64),
@@ -179,4 +175,5 @@ def prepare(model: TreeEnsemble) -> PreparedTrees:
         points=(points + 1.0) / 2.0,
         weights=weights / 2.0,
         base=base,
+        largest=int(np.diff(starts).max()),
     )

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tallystick.components.core.contract import ColumnType, Direction, Scalar
+if TYPE_CHECKING:  # the model server starts without pydantic
+    from tallystick.components.core.contract import ColumnType, Direction, Scalar
 
 Matrix = npt.NDArray[np.float64]
 

@@ -17,7 +17,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,9 @@ from tallystick.components.core.encoding import Feature
 from tallystick.components.core.ensembles import Arithmetic, LinearModel, TreeEnsemble
 from tallystick.components.core.errors import InputError
 from tallystick.components.core.files import sha256_of_file
-from tallystick.components.core.policy import ShapMethod
+
+if TYPE_CHECKING:  # the model server starts without pydantic
+    from tallystick.components.core.policy import ShapMethod
 
 FORMAT = "tallystick.model/1"
 MANIFEST = "manifest.json"

@@ -17,14 +17,18 @@ from typing import Any
 
 
 def path_dependent(
+    rows: int,
+    columns: int,
+    trees: int,
+    count: int,
     matrix: Any,
     starts: Any,
     parent: Any,
-    feature: Any,
-    threshold: Any,
-    goes_left: Any,
-    share: Any,
     ancestor: Any,
+    feature: Any,
+    goes_left: Any,
+    threshold: Any,
+    share: Any,
     value: Any,
     points: Any,
     weights: Any,
@@ -48,70 +52,82 @@ def path_dependent(
 
     Parameters
     ----------
+    rows, columns, trees, count
+        Sizes; `count` is the number of quadrature points.
     matrix
-        Encoded rows, shape (rows, columns).
+        Encoded rows, rows * columns values. All arrays are flat: compiled, they are bare pointers.
     starts
-        First node of each tree and the end, shape (trees + 1,); nodes stand in preorder.
+        First node of each tree and the end, trees + 1 values; nodes stand in preorder.
     parent, ancestor
         Position within the tree of the parent, and of the nearest edge above with the same feature (0: none).
-    feature, threshold, goes_left, share
+    feature, goes_left, threshold, share
         Of the edge that leads to the node.
     value
         Leaf value; 0.0 at inner nodes.
     points, weights
-        Quadrature on [0, 1]; their number is a multiple of four.
-    product, inverse, total, taken, active
-        Scratch, one line a node of the largest tree.
+        Quadrature on [0, 1], exact for polynomials of degree 2 count - 1: half the features of the longest path.
+    product, inverse, total
+        Scratch, `count` values for each node of the largest tree.
+    taken, active
+        Scratch, one value a node.
     contributions, margin
-        Added to: shape (rows, columns) and (rows,).
+        Added to: rows * columns and rows values.
     """
-    count = points.shape[0]
-    for row in range(matrix.shape[0]):
-        for tree in range(starts.shape[0] - 1):
+    for row in range(rows):
+        here_row = row * columns
+        for tree in range(trees):
             start = starts[tree]
             nodes = starts[tree + 1] - start
             for q in range(count):
-                product[0, q] = 1.0
-                total[0, q] = value[start]
+                product[q] = 1.0
+                total[q] = 0.0
             taken[0] = 1.0
             active[0] = 1.0
-            if nodes == 1:
-                margin[row] += value[start]
+            margin[row] += value[start]
             for node in range(1, nodes):
                 here = start + node
+                line = node * count
                 above = parent[here]
+                above_line = above * count
                 earlier = ancestor[here]
-                below = matrix[row, feature[here]] <= threshold[here]
+                below = matrix[here_row + feature[here]] <= threshold[here]
                 follows = 1.0 if below == (goes_left[here] != 0) else 0.0
                 active[node] = active[above] * follows
                 leaf = value[here]
                 margin[row] += active[node] * leaf
+                z = share[here]
                 if earlier > 0:
                     follows = follows * taken[earlier]
+                    earlier_line = earlier * count
+                    for q in range(count):
+                        w = z + (follows - z) * points[q]
+                        inverse[line + q] = 1.0 / w
+                        c = product[above_line + q] * w * inverse[earlier_line + q]
+                        product[line + q] = c
+                        total[line + q] = c * leaf
+                else:
+                    for q in range(count):
+                        w = z + (follows - z) * points[q]
+                        inverse[line + q] = 1.0 / w
+                        c = product[above_line + q] * w
+                        product[line + q] = c
+                        total[line + q] = c * leaf
                 taken[node] = follows
-                z = share[here]
-                for q in range(count):
-                    w = z + (follows - z) * points[q]
-                    inverse[node, q] = 1.0 / w
-                    c = product[above, q] * w
-                    if earlier > 0:
-                        c = c * inverse[earlier, q]
-                    product[node, q] = c
-                    total[node, q] = c * leaf
             for back in range(1, nodes):
                 node = nodes - back
                 here = start + node
-                above = parent[here]
+                line = node * count
+                above_line = parent[here] * count
                 earlier = ancestor[here]
                 mine = 0.0
-                replaced = 0.0
                 for q in range(count):
-                    s = total[node, q]
-                    total[above, q] += s
-                    mine += weights[q] * s * inverse[node, q]
-                    if earlier > 0:
-                        replaced += weights[q] * s * inverse[earlier, q]
+                    s = total[line + q] * weights[q]
+                    total[above_line + q] += total[line + q]
+                    mine += s * inverse[line + q]
                 add = (taken[node] - share[here]) * mine
                 if earlier > 0:
+                    replaced = 0.0
+                    for q in range(count):
+                        replaced += total[line + q] * weights[q] * inverse[earlier * count + q]
                     add -= (taken[earlier] - share[start + earlier]) * replaced
-                contributions[row, feature[here]] += add
+                contributions[here_row + feature[here]] += add
