@@ -28,7 +28,7 @@ def groups(table: pd.DataFrame, attribute: SensitiveAttribute) -> npt.NDArray[np
     if attribute.indicators:
         result = np.full(len(table), UNKNOWN_GROUP, dtype=object)
         for column, group in attribute.indicators.items():
-            result[np.asarray(table[column] == 1)] = group
+            result[table[column].eq(1).fillna(False).to_numpy(dtype=bool)] = group
         return result
     values = table[attribute.column]
     if attribute.bands:

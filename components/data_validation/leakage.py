@@ -212,7 +212,7 @@ def _objections(leak: Leakage, rules: DataRules) -> Iterator[Check]:
             figure=leak.auc,
             threshold=rules.leakage_auc,
             comparison="<=",
-            detail=f"column {leak.column} {same}: {what} alone ranks the rows with an AUC of {leak.auc:.3f}; "
+            detail=f"column {leak.column} {same}: ranked by {what} alone, the AUC is {leak.auc:.3f}; "
             f"allowed: below {rules.leakage_auc:g} (policy: data.leakage_auc); {todo}",
             clause=rules.clause,
         )
