@@ -1,0 +1,70 @@
+"""Joins registration to what is outside it: evidence, the shared judge of fairness, the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tallystick.components.core.candidates import CandidateModel
+from tallystick.components.core.contract import parse_contract
+from tallystick.components.core.evidence import EvidenceStore
+from tallystick.components.core.files import sha256_of_bytes
+from tallystick.components.core.journal import Journal
+from tallystick.components.core.judges import Subject, judge_fairness
+from tallystick.components.core.policy import parse_policy
+from tallystick.components.core.storage import open_store
+from tallystick.components.core.verdicts import Verdict
+from tallystick.components.registration.logic import Registration, Request, register
+
+
+def run_registration(
+    *,
+    candidate: Path,
+    benchmark: Path,
+    card: Path,
+    champion: Path,
+    contract_yaml: str,
+    policy_yaml: str,
+    evidence: str,
+    run_id: str,
+    tracking_uri: str,
+    journal: Journal,
+) -> Registration:
+    """Register, and leave the statement ``registration``; see :func:`logic.register` for what it raises."""
+    contract, policy = parse_contract(contract_yaml), parse_policy(policy_yaml)
+    store = EvidenceStore(open_store(evidence), run_id)
+
+    def judge_incumbent(model: CandidateModel) -> Verdict:
+        journal.progress(0.3, "no champion yet: judging the benchmark as incumbent")
+        verdict, _ = judge_fairness(
+            model.predictions,
+            contract=contract,
+            policy=policy,
+            threshold=model.model.interface.threshold,
+            subject=Subject(name=model.training.name, kind=model.training.kind, sha256=model.model.digest),
+        )
+        return verdict
+
+    journal.progress(0.1, "checking the evidence")
+    result = register(
+        Request(
+            candidate=candidate,
+            benchmark=benchmark,
+            card=card,
+            champion=champion,
+            contract=contract,
+            contract_sha256=sha256_of_bytes(contract_yaml.encode()),
+            policy_sha256=sha256_of_bytes(policy_yaml.encode()),
+            statements=store.statements(),
+            tracking_uri=tracking_uri,
+            run_id=run_id,
+            judge_incumbent=judge_incumbent,
+        )
+    )
+    store.record(
+        "registration",
+        "registration",
+        subject_name=contract.name,
+        subject_sha256=result.model_sha256,
+        predicate=result.predicate(),
+    )
+    return result
