@@ -6,6 +6,7 @@ needs the internet. Both are written as CSV, so that what is checked afterwards 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -74,7 +75,9 @@ def _credit_card() -> pd.DataFrame:
             name, "the package fairlearn is not installed", "", "pip install 'tallystick[local]'"
         ) from error
     try:
-        bunch = fetch_credit_card(as_frame=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of each try; the last one's error is what counts
+            bunch = fetch_credit_card(as_frame=True)
     except OSError as error:  # urllib's URLError and HTTPError are OSErrors
         raise InputError(
             name,
