@@ -28,7 +28,6 @@ from tallystick.components.registration.registry import (
     shown,
 )
 
-Judge = Callable[[CandidateModel], Verdict]
 _MEASURES = ("auc", "gini", "ks", "brier", "accuracy", "precision", "recall")
 
 
@@ -44,8 +43,11 @@ class Request:
         The model card, kept with the model.
     champion
         Where the champion's package is put, in the folder ``model``.
-    judge_incumbent
-        Judges the benchmark's fairness; called only when there is no champion.
+    judge_fairness
+        Judges a model's fairness under the contract and policy at hand: the candidate's again, and the
+        benchmark's when there is no champion.
+    judge_performance
+        Judges the candidate's performance beside the benchmark's, again.
     """
 
     candidate: Path
@@ -58,7 +60,8 @@ class Request:
     statements: Mapping[str, Mapping[str, Any]]
     tracking_uri: str
     run_id: str
-    judge_incumbent: Judge
+    judge_fairness: Callable[[CandidateModel], Verdict]
+    judge_performance: Callable[[CandidateModel, CandidateModel], Verdict]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,18 +115,22 @@ def register(request: Request) -> Registration:
     InputError
         The champion in the registry is not the model that its digest names.
     """
-    candidate = read_candidate(request.candidate)
+    candidate, benchmark = read_candidate(request.candidate), read_candidate(request.benchmark)
     verdicts = passed_verdicts(
         request.statements,
         candidate.training,
         contract_sha256=request.contract_sha256,
         policy_sha256=request.policy_sha256,
+        judged_again={
+            "evaluation": request.judge_performance(candidate, benchmark),
+            "fairness_gate": request.judge_fairness(candidate),
+        },
     )
     tags = _tags(candidate, request, role=CANDIDATE)
     tags |= {"tallystick.card_sha256": sha256_of_file(request.card), **_figures(verdicts, request.statements)}
     with open_registry(request.tracking_uri, request.contract.name) as registry:
         champion = registry.alias(CHAMPION)
-        incumbent = None if champion else _incumbent(request)
+        incumbent = None if champion else _incumbent(benchmark, request)
         known = registry.version_with(candidate.model.digest)
         if incumbent is not None:
             champion = _add(registry, incumbent, request, tags=_tags(incumbent, request, role="incumbent"))
@@ -146,10 +153,9 @@ def register(request: Request) -> Registration:
     )
 
 
-def _incumbent(request: Request) -> CandidateModel:
+def _incumbent(benchmark: CandidateModel, request: Request) -> CandidateModel:
     """The benchmark, if it is fair enough to be what customers get while the candidate is tried."""
-    benchmark = read_candidate(request.benchmark)
-    verdict = request.judge_incumbent(benchmark)
+    verdict = request.judge_fairness(benchmark)
     if not verdict.passed:
         raise RegistrationRefusedError(
             f"{request.contract.name} has no champion to try the candidate against, and the benchmark "

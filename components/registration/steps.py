@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from tallystick.components.core.candidates import CandidateModel
-from tallystick.components.core.contract import parse_contract
+from tallystick.components.core.contract import Contract, parse_contract
 from tallystick.components.core.evidence import EvidenceStore
 from tallystick.components.core.files import sha256_of_bytes
 from tallystick.components.core.journal import Journal
-from tallystick.components.core.judges import Subject, judge_fairness
-from tallystick.components.core.policy import parse_policy
+from tallystick.components.core.judges import Subject, judge_fairness, judge_performance
+from tallystick.components.core.policy import Policy, parse_policy
 from tallystick.components.core.storage import open_store
 from tallystick.components.core.verdicts import Verdict
 from tallystick.components.registration.logic import Registration, Request, register
@@ -33,17 +34,6 @@ def run_registration(
     contract, policy = parse_contract(contract_yaml), parse_policy(policy_yaml)
     store = EvidenceStore(open_store(evidence), run_id)
 
-    def judge_incumbent(model: CandidateModel) -> Verdict:
-        journal.progress(0.3, "no champion yet: judging the benchmark as incumbent")
-        verdict, _ = judge_fairness(
-            model.predictions,
-            contract=contract,
-            policy=policy,
-            threshold=model.model.interface.threshold,
-            subject=Subject(name=model.training.name, kind=model.training.kind, sha256=model.model.digest),
-        )
-        return verdict
-
     journal.progress(0.1, "checking the evidence")
     result = register(
         Request(
@@ -57,7 +47,8 @@ def run_registration(
             statements=store.statements(),
             tracking_uri=tracking_uri,
             run_id=run_id,
-            judge_incumbent=judge_incumbent,
+            judge_fairness=partial(_fairness, contract=contract, policy=policy),
+            judge_performance=partial(_performance, policy=policy),
         )
     )
     store.record(
@@ -68,3 +59,31 @@ def run_registration(
         predicate=result.predicate(),
     )
     return result
+
+
+def _subject(model: CandidateModel) -> Subject:
+    return Subject(name=model.training.name, kind=model.model.kind, sha256=model.model.digest)
+
+
+def _fairness(model: CandidateModel, *, contract: Contract, policy: Policy) -> Verdict:
+    verdict, _ = judge_fairness(
+        model.predictions,
+        contract=contract,
+        policy=policy,
+        threshold=model.model.interface.threshold,
+        subject=_subject(model),
+        proxy=model.training.proxy,
+    )
+    return verdict
+
+
+def _performance(model: CandidateModel, benchmark: CandidateModel, *, policy: Policy) -> Verdict:
+    verdict, _ = judge_performance(
+        model.predictions,
+        benchmark.predictions,
+        policy=policy,
+        threshold=model.model.interface.threshold,
+        subject=_subject(model),
+        benchmark_name=benchmark.training.name,
+    )
+    return verdict

@@ -23,7 +23,9 @@ from tallystick.components.core.model_package import ModelPackage
 from tests.support.documents import LENDING_CONTRACT_YAML, POLICY_YAML
 from tests.support.packages import Kind, Lending, lending, write_lending_package
 
-LENDING_POLICY_YAML = POLICY_YAML.replace("required: [race]", "required: [sex]")
+LENDING_POLICY_YAML = POLICY_YAML.replace("required: [race]", "required: [sex]").replace(
+    "evaluation:\n", "evaluation:\n  minimum_adverse: 5\n"
+)
 DATA_SHA256 = sha256_of_bytes(b"the source file")
 
 

@@ -95,7 +95,8 @@ def request_of(models, empty_store, tmp_path):
             "statements": evidence(digest),
             "tracking_uri": f"sqlite:///{tmp_path}/mlflow/mlflow.db",
             "run_id": "run-1",
-            "judge_incumbent": lambda model: verdict_of("fairness_gate", model.model.digest),
+            "judge_fairness": _fair,
+            "judge_performance": lambda model, _: verdict_of("evaluation", model.model.digest),
         }
         return logic.Request(**{**values, **changes})
 
@@ -166,17 +167,18 @@ def test_the_champion_stays_when_another_candidate_comes(request_of, models):
     logic.register(first)
     client_of(first).set_registered_model_alias(CONTRACT.name, "champion", "2")  # as a promotion does
 
-    def never(model):
-        raise AssertionError("the benchmark was judged although there is a champion")
+    def only_the_candidate(model):
+        assert model.training.name != "scorecard", "the benchmark was judged although there is a champion"
+        return _fair(model)
 
-    result = logic.register(request_of("second", judge_incumbent=never))
+    result = logic.register(request_of("second", judge_fairness=only_the_candidate))
     assert (result.version, result.champion_version) == ("3", "2")
     assert aliases(first) == {"champion": "2", "candidate": "3"}
     assert package_digest(first.champion / "model") == package_digest(models["candidate"] / "model")
 
 
 @pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("fault", ["missing", "fail", "insufficient", "believed", "subject", "contract", "unreadable"])
+@pytest.mark.parametrize("fault", ["missing", "fail", "insufficient", "believed", "subject", "rules", "unreadable"])
 def test_evidence_that_is_not_whole_is_refused_and_changes_nothing(request_of, gate, fault):
     request = request_of()
     statements = {**request.statements}
@@ -192,8 +194,10 @@ def test_evidence_that_is_not_whole_is_refused_and_changes_nothing(request_of, g
         statements[gate]["predicate"]["outcome"] = "pass"
     elif fault == "subject":
         statements[gate] = statement_of(verdict_of(gate, "f" * 64))
-    elif fault == "contract":
-        statements[gate] = statement_of(verdict_of(gate, subject, contract_sha256="e" * 64))
+    elif fault == "rules":  # a verdict of laxer rules, or under another contract
+        verdict = verdict_of(gate, subject, contract_sha256="e" * 64)
+        laxer = tuple(dataclasses.replace(check, threshold=0.5) for check in verdict.checks)
+        statements[gate] = statement_of(dataclasses.replace(verdict, checks=laxer))
     else:
         statements[gate] = {"predicate": {}}
     with pytest.raises(RegistrationRefusedError, match=gate) as refused:
@@ -209,7 +213,11 @@ def test_a_model_of_another_contract_or_policy_is_refused(request_of):
 
 
 def test_an_unfair_benchmark_becomes_no_champion_and_nothing_is_registered(request_of):
-    request = request_of(judge_incumbent=lambda m: verdict_of("fairness_gate", m.model.digest, Outcome.FAIL))
+    def unfair_scorecard(model):
+        outcome = Outcome.FAIL if model.training.name == "scorecard" else Outcome.PASS
+        return verdict_of("fairness_gate", model.model.digest, outcome)
+
+    request = request_of(judge_fairness=unfair_scorecard)
     with pytest.raises(RegistrationRefusedError, match=r"no champion.*scorecard may not take its place"):
         logic.register(request)
     assert versions(request) == {}
@@ -273,7 +281,7 @@ def _fair(model: Any) -> Verdict:
 
 
 def test_two_processes_that_create_the_store_and_register_at_once_agree(request_of, tmp_path):
-    request = request_of(tracking_uri=f"sqlite:///{tmp_path}/new/mlflow.db", judge_incumbent=_fair)
+    request = request_of(tracking_uri=f"sqlite:///{tmp_path}/new/mlflow.db")
     context = multiprocessing.get_context("fork")
     results = context.Queue()
     both = [
@@ -299,3 +307,42 @@ def test_a_store_that_cannot_be_written_is_one_clear_message(request_of, tmp_pat
 def test_an_address_is_shown_without_its_password():
     assert shown("https://user:secret@mlflow.bank.example:5000/x") == "https://mlflow.bank.example:5000/x"
     assert shown("sqlite:////runs/mlflow.db").startswith("sqlite:")
+
+
+def test_a_real_candidate_is_registered_by_real_judges_on_evidence_that_the_gates_wrote(models, empty_store, tmp_path):
+    """From the gates' own entry points to the registry; the benchmark must be fair to become the incumbent."""
+    from tallystick.components.core.evidence import EvidenceStore
+    from tallystick.components.core.journal import Journal
+    from tallystick.components.core.storage import open_store
+    from tallystick.components.evaluation.logic import run_evaluation
+    from tallystick.components.fairness_gate.logic import run_gate
+    from tallystick.components.registration.steps import run_registration
+
+    shutil.copytree(empty_store, tmp_path / "mlflow")
+    evidence = {"evidence": str(tmp_path / "evidence"), "run_id": "run"}
+    rules = {"contract_yaml": LENDING_CONTRACT_YAML, "policy_yaml": LENDING_POLICY_YAML}
+    digest = package_digest(models["candidate"] / "model")
+    store = EvidenceStore(open_store(evidence["evidence"]), "run")
+    for gate, subject in (("data_validation", DATA_SHA256), ("explainability", digest)):
+        store.record_verdict(gate, verdict_of(gate, subject), {})
+    run_gate(models["candidate"], **rules, **evidence, statement="fairness_gate", report=tmp_path / "fairness")
+    policy_yaml = rules["policy_yaml"]
+    run_evaluation(
+        models["candidate"], models["benchmark"], policy_yaml=policy_yaml, **evidence, report=tmp_path / "evaluation"
+    )
+    arguments = {
+        "candidate": models["candidate"],
+        "benchmark": models["benchmark"],
+        "card": models["card"],
+        "champion": tmp_path / "champion",
+        **rules,
+        **evidence,
+        "tracking_uri": f"sqlite:///{tmp_path}/mlflow/mlflow.db",
+        "journal": Journal(tmp_path / "journal"),
+    }
+    result = run_registration(**arguments)
+    assert (result.version, result.champion_version) == ("2", "1")
+    assert store.statement("registration")["predicate"]["aliases"] == {"champion": "1", "candidate": "2"}
+    stricter = LENDING_POLICY_YAML.replace("auc: {minimum: 0.70", "auc: {minimum: 0.71")
+    with pytest.raises(RegistrationRefusedError, match=r"another policy.*evaluation does not say what"):
+        run_registration(**{**arguments, "policy_yaml": stricter})
