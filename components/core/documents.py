@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import typing
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
 import yaml
@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tallystick.components.core.errors import InputError
 
 _SHOWN_ERRORS = 5
+_LONGEST_SHOWN = 80
+_SCALAR_NAMES = frozenset({"bool", "int", "float", "str", "constrained-str"})
 _YAML_NAMES: dict[type, str] = {
     list: "a list",
     str: "a text",
@@ -116,7 +118,7 @@ def parse(text: str, kind: type[DocumentType], name: str) -> DocumentType:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        problems = [_explain(problem, kind, value) for problem in error.errors()]
+        problems = [_explain(problem, kind, value) for problem in _merged(error.errors())]
         shown = problems[:_SHOWN_ERRORS]
         if len(problems) > len(shown):
             shown.append(f"and {len(problems) - len(shown)} more")
@@ -132,6 +134,19 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
     return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else problem
 
 
+def _merged(problems: Sequence[Any]) -> list[Any]:
+    """One problem where a value fitted none of several types: pydantic tells one for each type."""
+    merged: dict[Any, Any] = {}
+    for problem in problems:
+        *outer, last = problem["loc"] or ("",)
+        if last in _SCALAR_NAMES:
+            msg = "A single value: a text, a number, true or false"
+            merged.setdefault(tuple(outer), {**problem, "loc": tuple(outer), "type": "scalar", "msg": msg})
+        else:
+            merged[problem["loc"], problem["type"], problem["msg"]] = problem
+    return list(merged.values())
+
+
 def _explain(problem: Any, kind: type[BaseModel], value: Any) -> str:
     location = _readable(problem["loc"], value)
     if problem["type"] == "extra_forbidden":
@@ -144,9 +159,41 @@ def _explain(problem: Any, kind: type[BaseModel], value: Any) -> str:
         return f"{location}: is missing"
     if problem["type"] == "value_error":
         return f"{location}: {problem['ctx']['error']}" if location else str(problem["ctx"]["error"])
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    found = problem["input"]
-    return f"{location}: {message}, found {found!r}" if len(repr(found)) < 80 else f"{location}: {message}"
+    found = repr(problem["input"])
+    shown = found if len(found) < _LONGEST_SHOWN else f"{found[: _LONGEST_SHOWN - 3]}..."
+    return f"{location}: found {shown}; allowed: {_allowed(problem)}"
+
+
+def _allowed(problem: Any) -> str:
+    """What may stand there, in plain words; pydantic's own where there are none of ours."""
+    limits = problem.get("ctx") or {}
+    words = {
+        "literal_error": "{expected}",
+        "greater_than": "more than {gt:g}",
+        "greater_than_equal": "{ge:g} or more",
+        "less_than": "less than {lt:g}",
+        "less_than_equal": "{le:g} or less",
+        "finite_number": "a finite number",
+        "float_type": "a number",
+        "float_parsing": "a number",
+        "int_type": "a whole number",
+        "int_parsing": "a whole number",
+        "int_from_float": "a whole number",
+        "bool_type": "true or false",
+        "bool_parsing": "true or false",
+        "string_type": "a text (put it in quotes)",
+        "string_pattern_mismatch": "a text of the form {pattern}",
+        "string_too_short": "a text of at least {min_length} characters",
+        "string_too_long": "a text of at most {max_length} characters",
+        "tuple_type": "a list",
+        "dict_type": "a mapping of keys to values",
+        "model_type": "a mapping of keys to values",
+        "model_attributes_type": "a mapping of keys to values",
+        "too_short": "at least {min_length} entries",
+    }
+    if problem["type"] in words:
+        return words[problem["type"]].format(**limits)
+    return str(problem["msg"][0].lower() + problem["msg"][1:])
 
 
 def _readable(location: tuple[int | str, ...], value: Any) -> str:

@@ -109,10 +109,13 @@ class UnitLine(Line):
 
 
 class EvaluationRules(Document):
-    """Lines on the hold-out sample. A measure without a line is recorded."""
+    """Lines on the hold-out sample. A measure without a line is recorded.
+
+    All are better when larger and take a ``minimum``, except ``brier``, which takes a ``maximum``.
+    """
 
     auc: UnitLine | None = None
-    gini: Line | None = None
+    gini: UnitLine | None = None
     ks: UnitLine | None = None
     brier: UnitLine | None = None
     accuracy: UnitLine | None = None
@@ -120,6 +123,20 @@ class EvaluationRules(Document):
     recall: UnitLine | None = None
     maximum_auc_below_benchmark: Fraction = 0.02
     minimum_adverse: PositiveInt = 30
+
+    @model_validator(mode="after")
+    def _possible(self) -> EvaluationRules:
+        for name in ("auc", "gini", "ks", "accuracy", "precision", "recall"):
+            line: Line | None = getattr(self, name)
+            if line and line.minimum is None:
+                raise ValueError(f"{name}: give `minimum` (more is better)")
+            if line and line.minimum == 1.0:
+                raise ValueError(f"{name}: a minimum of 1 can only be met by a model that knows the outcome")
+        if self.brier and self.brier.maximum is None:
+            raise ValueError("brier: give `maximum` (less is better)")
+        if self.brier and self.brier.maximum == 0.0:
+            raise ValueError("brier: a maximum of 0 can only be met by a model that knows the outcome")
+        return self
 
 
 class FairnessRules(Document):
@@ -276,6 +293,9 @@ class RolloutRules(Document):
         weights = [step.weight_pct for step in self.steps]
         if weights != sorted(set(weights)):
             raise ValueError(f"steps: weights must rise, found {weights}")
+        least = sum(step.minimum_time_s for step in self.steps)
+        if self.deadline_s <= least:
+            raise ValueError(f"deadline_s: the steps alone take {least:g} s, found {self.deadline_s:g}; allowed: more")
         return self
 
 
