@@ -25,7 +25,10 @@ WORSE = (1.5, 2.0, 4.0, 10.0, 30.0, 100.0, 1000.0)
 """Alternatives of a test for harm, as multiples of the odds ratio that is still tolerated."""
 
 BETTER = (1 / 1.5, 1 / 3.0, 1 / 10.0)
-"""Alternatives of a test for health, as multiples of the odds ratio that would be too bad."""
+"""Alternatives of a comparison for health, as multiples of the odds ratio that would be too bad."""
+
+MUCH_BETTER = (1 / 3.0, 1 / 10.0, 1 / 100.0)
+"""Alternatives of a test for health on one arm's own rate, as multiples of the limit's odds."""
 
 NOTHING = -1e9
 """Logarithm that stands for zero: JSON has no infinity."""

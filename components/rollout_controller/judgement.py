@@ -23,6 +23,7 @@ from tallystick.components.core.policy import RolloutRules
 from tallystick.components.rollout_controller.counting import Interval, add
 from tallystick.components.rollout_controller.evidence import (
     BETTER,
+    MUCH_BETTER,
     NOTHING,
     WORSE,
     Floats,
@@ -279,7 +280,7 @@ def _enter_rate(books: _Books, unit: str, n: int, surely: int, perhaps: int, *, 
     books.harm.setdefault(unit, Mixture())
     if n > 0:
         books.enter_harm(unit, log_rate_evidence(n, surely, limit=limit, factors=WORSE))
-        books.enter_health(unit, log_rate_evidence(n, perhaps, limit=limit, factors=BETTER))
+        books.enter_health(unit, log_rate_evidence(n, perhaps, limit=limit, factors=MUCH_BETTER))
 
 
 def judge(evidence: Evidence, rules: RolloutRules) -> tuple[TestResult, ...]:
