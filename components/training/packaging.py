@@ -6,12 +6,13 @@ Nothing is written that ONNX Runtime does not score as scikit-learn does.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tallystick.components.core.candidates import (
     HOLDOUT,
@@ -110,9 +111,10 @@ def write_candidate(
     features, columns = samples.columns(recipe.features)
     fitted = workshop.whole(recipe)
     arithmetic, expected = fitted.extract(), fitted.predict(samples.holdout.matrix[:, columns])
-    if recipe.reweighing is not None and isinstance(arithmetic, LinearModel):
-        arithmetic, recalibrate = recalibrated(arithmetic, finished.scores, samples.development)
-        expected, finished = recalibrate(expected), replace(finished, scores=recalibrate(finished.scores))
+    if recipe.reweighing is not None:
+        scaling = platt_scaling(finished.scores, samples.development.adverse)
+        arithmetic = scaling.folded_into(arithmetic)
+        expected, finished = scaling.apply(expected), replace(finished, scores=scaling.apply(finished.scores))
     threshold = frozen_threshold(finished.scores, policy)
     development = predictions_of(samples.development, finished.scores, OUT_OF_FOLD)
     declined = float(np.mean(finished.scores >= threshold))
@@ -180,11 +182,42 @@ def logged_parameters(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def recalibrated(model: LinearModel, scores: Floats, rows: Rows) -> tuple[LinearModel, Callable[[Floats], Floats]]:
-    """Platt's scaling on out-of-fold scores, folded into the coefficients.
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """``log odds -> slope * log odds + shift``, rising: ranks, decisions and fairness stay what they are."""
 
-    A reduction fits reweighted and relabelled rows, so its score ranks applicants and is no probability. The
-    scaling rises, so ranks, decisions and fairness stay what they are.
+    slope: float
+    shift: float
+
+    def apply(self, scores: Floats) -> Floats:
+        """Rescaled probabilities, shape as `scores`."""
+        return np.asarray(1.0 / (1.0 + np.exp(-(self.slope * _log_odds(scores) + self.shift))))
+
+    def folded_into(self, model: Arithmetic) -> Arithmetic:
+        """The same scaling inside a model whose margin is log odds.
+
+        Raises
+        ------
+        StepError
+            The model's margin is a probability, which a scaling of log odds cannot be folded into.
+        """
+        if model.link != "logit":
+            raise StepError("a reweighed forest cannot be recalibrated; reweigh a model whose margin is log odds")
+        base = self.slope * model.base + self.shift
+        if isinstance(model, LinearModel):
+            return replace(model, coefficients=self.slope * model.coefficients, base=base)
+        return replace(model, value=self.slope * model.value, base=base)
+
+
+def platt_scaling(scores: Floats, adverse: npt.NDArray[np.int64]) -> Scaling:
+    """Platt's scaling on out-of-fold scores of shape (rows,).
+
+    A reduction fits reweighted and relabelled rows, so its score ranks applicants and is no probability.
+
+    Raises
+    ------
+    StepError
+        The score ranks applicants backwards.
 
     References
     ----------
@@ -193,16 +226,11 @@ def recalibrated(model: LinearModel, scores: Floats, rows: Rows) -> tuple[Linear
     from sklearn.linear_model import LogisticRegression
 
     odds = _log_odds(scores).reshape(-1, 1)
-    scaling = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=1000).fit(odds, rows.adverse)
-    slope, shift = float(scaling.coef_[0, 0]), float(scaling.intercept_[0])
+    fitted = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=1000).fit(odds, adverse)
+    slope, shift = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
     if slope <= 0.0:
         raise StepError(f"a reweighed model ranks applicants backwards (slope {slope:.3g}); it is not written")
-
-    def recalibrate(values: Floats) -> Floats:
-        return np.asarray(1.0 / (1.0 + np.exp(-(slope * _log_odds(values) + shift))))
-
-    folded = replace(model, coefficients=slope * model.coefficients, base=slope * model.base + shift)
-    return folded, recalibrate
+    return Scaling(slope=slope, shift=shift)
 
 
 def _log_odds(scores: Floats) -> Floats:

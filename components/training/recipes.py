@@ -116,9 +116,10 @@ def fit(
     try:
         if recipe.kind == "logistic_regression":
             return _fit_linear(recipe, estimator, matrix, adverse, member)
-        if recipe.reweighing is not None:
-            raise InputError(where, "tree models are not reweighed", "logistic_regression")
-        estimator.fit(matrix, adverse)
+        if recipe.reweighing is None:
+            estimator.fit(matrix, adverse)
+        else:
+            estimator = _reweighed(estimator, matrix, adverse, member, recipe.reweighing.multiplier)
     except (ValueError, TypeError, UserWarning) as error:
         raise InputError(where, " ".join(str(error).split()), "", "change the value in the policy") from error
     take = extraction.forest if recipe.kind == "random_forest" else extraction.boosting

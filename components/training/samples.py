@@ -96,7 +96,7 @@ def _rows(table: pd.DataFrame, row: Integers, features: tuple[Feature, ...], adv
 def _strata(adverse: Integers, attributes: list[npt.NDArray[np.object_]], *, minimum: int) -> Integers:
     """Outcome by groups as numbers; a combination with fewer than `minimum` rows joins its outcome's rest."""
     combined = np.array(["|".join(str(a[i]) for a in attributes) for i in range(len(adverse))], dtype=object)
-    names, numbers, counts = np.unique(combined.astype(str), return_inverse=True, return_counts=True)
+    names, numbers = np.unique(combined.astype(str), return_inverse=True)
     result = adverse * (len(names) + 1) + numbers + 1
     for stratum in np.unique(result):
         members = result == stratum

@@ -5,15 +5,20 @@ The components' bodies call this; the decisions stand in logic.py and search.py.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tallystick.components.core.contract import parse_contract
 from tallystick.components.core.evidence import EvidenceStore
+from tallystick.components.core.files import write_text
 from tallystick.components.core.journal import Journal
+from tallystick.components.core.pages import render
 from tallystick.components.core.policy import parse_policy
 from tallystick.components.core.storage import open_store
 from tallystick.components.training.logic import Trained, digests_of, metrics_of, train
 from tallystick.components.training.packaging import Digests, logged_parameters
+from tallystick.components.training.searching import Searched, search
 from tallystick.components.training.tracking import LoggedRun, log_runs
 
 
@@ -62,6 +67,110 @@ def run_training(
         predicate={**trained.statement(), "git_commit": git_commit, "mlflow_run": mlflow_run},
     )
     return trained
+
+
+def run_search(
+    dataset: Path,
+    *,
+    data_sha256: str,
+    plain: Path,
+    benchmark: Path,
+    plain_is_fair: bool,
+    contract_yaml: str,
+    policy_yaml: str,
+    evidence: str,
+    run_id: str,
+    tracking_uri: str,
+    chosen: Path,
+    report: Path,
+    journal: Journal,
+) -> Searched:
+    """Search where the plain model is not fair, log every alternative, and leave the statement ``alternatives``.
+
+    Raises
+    ------
+    InputError
+        The candidates do not belong to these data or this policy.
+    StorageError
+        MLflow or the evidence store cannot be written.
+    """
+    contract, policy = parse_contract(contract_yaml), parse_policy(policy_yaml)
+    digests = digests_of(dataset, data_sha256, contract_yaml, policy_yaml)
+    searched = search(
+        dataset,
+        contract,
+        policy,
+        plain=plain,
+        benchmark=benchmark,
+        plain_is_fair=plain_is_fair,
+        digests=digests,
+        chosen=chosen,
+        progress=journal.progress,
+    )
+    predicate = searched.predicate
+    if searched.found is not None:
+        journal.progress(0.97, "logging to MLflow")
+        runs = _search_runs(searched, digests, run_id=run_id, chosen=chosen)
+        predicate = {**predicate, "mlflow_run": log_runs(tracking_uri, contract.name, *runs)}
+    EvidenceStore(open_store(evidence), run_id).record(
+        "alternatives",
+        "search",
+        subject_name=searched.chosen.name,
+        subject_sha256=searched.chosen.model_sha256,
+        predicate=predicate,
+    )
+    write_text(report, search_page(predicate))
+    return searched
+
+
+def search_page(predicate: Mapping[str, Any]) -> str:
+    """The search's report as one HTML page, from its statement alone."""
+    plot = ""
+    if predicate["searched"]:
+        from tallystick.components.core.plots import alternatives_plot
+
+        plot = alternatives_plot(predicate)
+    chosen = next((entry for entry in predicate["alternatives"] if entry["chosen"]), None)
+    return render("search.html.j2", Path(__file__).parent, details=predicate, chosen=chosen, plot=plot)
+
+
+def _search_runs(
+    searched: Searched, digests: Digests, *, run_id: str, chosen: Path
+) -> tuple[LoggedRun, list[LoggedRun]]:
+    assert searched.found is not None  # noqa: S101 - the caller looked
+    tags = {**digest_tags(digests), "tallystick.run": run_id}
+    parent = LoggedRun(
+        name=f"{run_id}: search",
+        parameters={"plain": searched.predicate["plain"]["name"], "chosen": searched.chosen.name},
+        metrics={"alternatives": float(len(searched.found.alternatives))},
+        tags={**tags, "tallystick.model_sha256": searched.chosen.model_sha256},
+        folders={"model": chosen / "model"},
+    )
+    children = [
+        LoggedRun(
+            name=entry.name,
+            parameters={
+                "method": entry.method,
+                **({"kind": entry.recipe.kind, **logged_parameters(entry.recipe)} if entry.recipe else {}),
+                "features": ",".join(entry.recipe.features) if entry.recipe else "",
+            },
+            metrics={
+                "auc_out_of_fold": entry.auc,
+                "adverse_impact_ratio": entry.adverse_impact_ratio,
+                "approval_rate": entry.approval_rate,
+                "auc_confirmed": entry.confirmed_auc,
+                "adverse_impact_ratio_confirmed": entry.confirmed_ratio,
+            },
+            tags={
+                **tags,
+                "tallystick.eligible": str(entry.eligible).lower(),
+                "tallystick.chosen": str(entry.chosen).lower(),
+                "tallystick.why_not": entry.why_not,
+            },
+        )
+        for entry in searched.found.alternatives
+    ]
+    return parent, children
 
 
 def digest_tags(digests: Digests) -> dict[str, str]:
