@@ -34,13 +34,13 @@ class Fault:
         Every so-many-th request breaks; 0 for none.
     delay_s
         Each answer comes this much later.
-    column, factor
-        A number that is read in the wrong unit, `factor` times too large.
+    columns, factor
+        Numbers that are read in the wrong unit, `factor` times too large.
     """
 
     fail_every: int = 0
     delay_s: float = 0.0
-    column: str = ""
+    columns: tuple[str, ...] = ()
     factor: float = 1.0
 
 
@@ -74,20 +74,28 @@ class SlowService(Service):
 
 
 class WrongUnitReader(OtherInputsReader):
-    """Reads one number in the wrong unit, after it has passed the checks."""
+    """Reads numbers in the wrong unit, after they have passed the checks."""
 
     def __init__(
-        self, package: ModelPackage, *, maximum_rows: int, others: frozenset[str], column: str, factor: float
+        self,
+        package: ModelPackage,
+        *,
+        maximum_rows: int,
+        others: frozenset[str],
+        columns: tuple[str, ...],
+        factor: float,
     ) -> None:
         super().__init__(package, maximum_rows=maximum_rows, others=others)
-        self._place = [feature.name for feature in package.interface.features].index(column)
+        names = [feature.name for feature in package.interface.features]
+        self._places = [names.index(column) for column in columns]
         self._factor = factor
 
     def read(self, body: bytes) -> InferRequest:
         """Read, then multiply."""
         request = super().read(body)
         columns = list(request.columns)
-        columns[self._place] = [None if v is None else v * self._factor for v in columns[self._place]]
+        for place in self._places:
+            columns[place] = [None if value is None else value * self._factor for value in columns[place]]
         return replace(request, columns=columns)
 
 
@@ -104,9 +112,9 @@ def faulty_service(
     service = SlowService(package, scorer, counters, settings, log)
     service.delay_s = fault.delay_s
     reader: RequestReader = OtherInputsReader(package, maximum_rows=settings.maximum_rows, others=others)
-    if fault.column:
+    if fault.columns:
         reader = WrongUnitReader(
-            package, maximum_rows=settings.maximum_rows, others=others, column=fault.column, factor=fault.factor
+            package, maximum_rows=settings.maximum_rows, others=others, columns=fault.columns, factor=fault.factor
         )
     service.reader = reader
     if fault.fail_every:
@@ -119,11 +127,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="faulty_build", description="a bad build of the model server")
     parser.add_argument("--fail-every", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0.0)
-    parser.add_argument("--column", default="")
+    parser.add_argument("--columns", default="", help="by comma")
     parser.add_argument("--factor", type=float, default=1.0)
     parser.add_argument("--others", default="")
     options, rest = parser.parse_known_args()
-    fault = Fault(fail_every=options.fail_every, delay_s=options.delay, column=options.column, factor=options.factor)
+    fault = Fault(
+        fail_every=options.fail_every,
+        delay_s=options.delay,
+        columns=tuple(filter(None, options.columns.split(","))),
+        factor=options.factor,
+    )
     others = frozenset(options.others.split(","))
 
     def make(package: ModelPackage, scorer: Scorer, counters: Counters, settings: Settings, log: Log) -> Service:

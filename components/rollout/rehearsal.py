@@ -51,8 +51,8 @@ class Rehearsal:
 def rehearsals(package: ModelPackage, rows: Sequence[Mapping[str, Any]], rules: RolloutRules) -> list[Rehearsal]:
     """The three bad builds for a model: one breaks, one is slow, one reads a number in the wrong unit."""
     delay_s = 1.2 * rules.service_level.maximum_p99_s
-    column, factor = wrong_unit(package, rows)
-    unit = next(feature.unit for feature in package.interface.features if feature.name == column)
+    columns, factor = wrong_unit(package, rows)
+    shown = ", ".join(columns) if len(columns) <= 3 else f"{len(columns)} numbers ({columns[0]}, {columns[1]} ...)"
     return [
         Rehearsal(
             name="rollout-errors",
@@ -66,15 +66,15 @@ def rehearsals(package: ModelPackage, rows: Sequence[Mapping[str, Any]], rules: 
         ),
         Rehearsal(
             name="rollout-shifted",
-            story=f"A build that reads {column} ({unit or 'a number'}) {factor:g} times as large as it is: "
+            story=f"A build that reads {shown} in the wrong unit, {factor:g} times as large: "
             "it answers in time and without an error, but wrongly.",
-            arguments=("--column", column, "--factor", f"{factor:g}"),
+            arguments=("--columns", ",".join(columns), "--factor", f"{factor:g}"),
         ),
     ]
 
 
-def wrong_unit(package: ModelPackage, rows: Sequence[Mapping[str, Any]]) -> tuple[str, float]:
-    """A number and a factor by which misreading it shifts the scores clearly; a sum of money where one does.
+def wrong_unit(package: ModelPackage, rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], float]:
+    """Numbers and a factor by which misreading them shifts the scores most: sums of money where these do.
 
     Raises
     ------
@@ -84,16 +84,16 @@ def wrong_unit(package: ModelPackage, rows: Sequence[Mapping[str, Any]]) -> tupl
     features = package.interface.features
     columns = {feature.name: [row[feature.name] for row in rows] for feature in features}
     right = _score_shares(package, columns)
-    best = (0.0, "", 1.0)
     numbers = [feature for feature in features if feature.type in ("number", "integer")]
-    for feature in sorted(numbers, key=lambda f: not any(word in f.unit.lower() for word in _MONEY)):
-        is_money = any(word in feature.unit.lower() for word in _MONEY)
-        if not is_money and best[0] >= _ENOUGH_PSI:
-            break
-        for factor in _FACTORS:
-            wrong = [None if value is None else value * factor for value in columns[feature.name]]
-            shift = population_stability_index(right, _score_shares(package, {**columns, feature.name: wrong}))
-            best = max(best, (shift, feature.name, factor))
+    money = [feature.name for feature in numbers if any(word in feature.unit.lower() for word in _MONEY)]
+    best: tuple[float, tuple[str, ...], float] = (0.0, (), 1.0)
+    for group in (money, [feature.name for feature in numbers]):
+        choices = [(name,) for name in group] + ([tuple(group)] if len(group) > 1 else [])
+        for names in choices if best[0] < _ENOUGH_PSI else ():
+            for factor in _FACTORS:
+                wrong = {name: [None if value is None else value * factor for value in columns[name]] for name in names}
+                shift = population_stability_index(right, _score_shares(package, {**columns, **wrong}))
+                best = max(best, (shift, names, factor))
     if not best[1]:
         raise StepError("the model has no number whose unit matters: no shifted build can be rehearsed")
     return best[1], best[2]

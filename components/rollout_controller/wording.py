@@ -50,7 +50,7 @@ def figures(test: str, canary: Counts, baseline: Counts, rules: RolloutRules) ->
             return "no score was counted"
         if len(canary.scores) != len(baseline.scores):
             return f"scores of {sum(canary.scores)} and {sum(baseline.scores)} answers in different bins"
-        psi = population_stability_index(baseline.scores, canary.scores)
+        psi = population_stability_index([n + 0.5 for n in baseline.scores], [n + 0.5 for n in canary.scores])
         return (
             f"scores of {sum(canary.scores)} and {sum(baseline.scores)} answers differ by a PSI of {psi:.2g} "
             f"(tolerated {rules.comparison.maximum_score_psi:g})"
