@@ -26,6 +26,11 @@ CONTRACT = (_HERE / "contract.yaml").read_text(encoding="utf-8")
 POLICY = (_HERE / "policy.yaml").read_text(encoding="utf-8")
 
 
+def _not_cached(task: dsl.PipelineTask) -> None:
+    """Every step leaves a statement in the evidence; a step taken from a cache would leave none."""
+    task.set_caching_options(False)
+
+
 @dsl.pipeline(
     name="credit-risk",
     description="Validates, trains, judges, explains, registers and tries a lending model; refuses what fails a gate.",
@@ -120,8 +125,3 @@ def credit_risk(
                     **rules,
                 )
                 _not_cached(tried)
-
-
-def _not_cached(task: dsl.PipelineTask) -> None:
-    """Every step leaves a statement in the evidence; a step taken from a cache would leave none."""
-    task.set_caching_options(False)
