@@ -153,8 +153,9 @@ def _type_error(problems: Sequence[TypeProblem], name: str) -> InputError:
 def _typed(cells: pd.Series, column: Column, contract: Contract) -> tuple[pd.Series, Mask]:
     nothing = np.zeros(len(cells), dtype=bool)
     if column.type == "category":
-        values = _matched(cells, allowed_values(column, contract))
-        return values.mask(values.isin(list(column.missing_codes))), nothing
+        values = _matched(cells, (*allowed_values(column, contract), *column.missing_codes))
+        values[values.isin(list(column.missing_codes))] = None
+        return values, nothing
     if column.role == "key" and column.type == "integer":
         return _whole_keys(cells)
     numbers, wrong = _numbers(cells, truth=column.type == "boolean")

@@ -105,7 +105,7 @@ def _read_parquet(source: Source) -> pd.DataFrame:
     try:
         table = pa.parquet.ParquetFile(source.path).read()
         _check_header(list(table.column_names), source.name)
-        frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+        frame: pd.DataFrame = _plain(table).to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError) as error:
         problem = str(error).split("\n")[0]
         raise InputError(
@@ -113,6 +113,22 @@ def _read_parquet(source: Source) -> pd.DataFrame:
         ) from error
     # pandas writes its row labels as columns of this name: they are none of the data.
     return frame.drop(columns=[name for name in frame.columns if _INDEX_COLUMN.fullmatch(str(name))])
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Decimals as floats, dictionaries as their values, and lists and the like as the text of what they hold."""
+    for place, field in enumerate(table.schema):
+        column = table.column(place)
+        if pa.types.is_decimal(field.type):
+            column = column.cast(pa.float64())
+        elif pa.types.is_dictionary(field.type):
+            column = column.cast(field.type.value_type)
+        elif pa.types.is_nested(field.type):
+            column = pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+        else:
+            continue
+        table = table.set_column(place, field.name, column)
+    return table
 
 
 def _read_csv(source: Source, *, compressed: bool) -> pd.DataFrame:
