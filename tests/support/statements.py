@@ -143,7 +143,7 @@ def fairness(
                         Check(name="adverse_impact_ratio", sample=sample, subject=f"race: {group}", figure=ratio,
                               interval=(interval[0], interval[1]) if interval else None, threshold=0.8,
                               comparison=">=", count=size, outcome=outcome, clause="Policy 4.2",
-                              detail=f"race: {group}: adverse impact ratio {ratio:.3f}, the line is 0.800"))  # fmt: skip
+                              detail=f"race: {group}: adverse impact ratio {ratio:.3f}, line 0.800"))  # fmt: skip
         attributes[attribute] = {"reference": reference, "required": attribute == "race", "groups": entries}
     details = {
         "model": {"name": name, "kind": "hist_gradient_boosting"},
