@@ -102,7 +102,7 @@ def fit(
     matrix, adverse
         Encoded features, shape (rows, columns); 1 where the outcome was adverse, shape (rows,).
     signs
-        Direction per encoded column, 1, -1 or 0; tree models keep them.
+        Direction per encoded column, 1, -1 or 0; every kind of model keeps them.
     member
         1 where a row belongs to the reweighing's group; None without a reweighing.
 
@@ -115,7 +115,7 @@ def fit(
     where = f"policy: parameters of {recipe.name} ({recipe.kind})"
     try:
         if recipe.kind == "logistic_regression":
-            return _fit_linear(recipe, estimator, matrix, adverse, member)
+            return _fit_linear(recipe, estimator, matrix, adverse, signs=signs, member=member)
         if recipe.reweighing is None:
             estimator.fit(matrix, adverse)
         else:
@@ -126,16 +126,35 @@ def fit(
     return Fitted(predict=lambda rows: _adverse_share(estimator, rows), extract=lambda: take(estimator))
 
 
-def _fit_linear(recipe: Recipe, estimator: Any, matrix: Matrix, adverse: Integers, member: Integers | None) -> Fitted:
+def _fit_linear(
+    recipe: Recipe,
+    estimator: Any,
+    matrix: Matrix,
+    adverse: Integers,
+    *,
+    signs: tuple[int, ...],
+    member: Integers | None,
+) -> Fitted:
+    """A logistic regression on standardised columns that keeps the contract's directions.
+
+    A column whose coefficient would go against its direction is left out and the rest is fitted again, as
+    scorecard builders do; left out means constant, so that its coefficient is exactly 0.
+    """
     means, deviations = matrix.mean(axis=0), matrix.std(axis=0)
     deviations = np.where(deviations > 0.0, deviations, 1.0)
     standardised = (matrix - means) / deviations
-    if recipe.reweighing is None:
-        estimator.fit(standardised, adverse)
-    else:
-        estimator = _reweighed(estimator, standardised, adverse, member, recipe.reweighing.multiplier)
-    if estimator.n_iter_.max() >= estimator.max_iter:
-        raise ValueError(f"did not converge in max_iter = {estimator.max_iter} iterations")
+    directions = np.array(signs)
+    while True:
+        if recipe.reweighing is None:
+            estimator.fit(standardised, adverse)
+        else:
+            estimator = _reweighed(estimator, standardised, adverse, member, recipe.reweighing.multiplier)
+        if estimator.n_iter_.max() >= estimator.max_iter:
+            raise ValueError(f"did not converge in max_iter = {estimator.max_iter} iterations")
+        wrong = estimator.coef_[0] * directions < 0.0
+        if not wrong.any():
+            break
+        standardised[:, wrong] = 0.0
 
     def extract() -> LinearModel:
         return extraction.linear_model(estimator, means=means, deviations=deviations)
