@@ -3,6 +3,8 @@
     TallystickError        exit 1   it broke: our fault or the machine's
     |-- InputError         exit 2   a file, field, row or option that the user can mend
     |-- StorageError       exit 1   an object store or disk that could not be read or written
+    |   '-- MissingObjectError   there is no object of that name, and the store said so
+    |-- EvidenceRefusedError exit 3   what should prove something does not prove it
     '-- StepError          exit 1   a step of a run ended without a verdict
 
 "The gate said no" is no error: it is a verdict, and has its own exit code.
@@ -59,6 +61,16 @@ class InputError(TallystickError):
 
 class StorageError(TallystickError):
     """A store could not be read or written (not there, no right, no room, no answer)."""
+
+
+class MissingObjectError(StorageError):
+    """The store answered, and has no object of that name."""
+
+
+class EvidenceRefusedError(TallystickError):
+    """Evidence does not prove what was asked for; the message names each reason."""
+
+    exit_code = ExitCode.GATE_REFUSED
 
 
 class StepError(TallystickError):

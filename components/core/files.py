@@ -41,6 +41,35 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+def write_bytes_once(path: Path, content: bytes) -> bool:
+    """Write `content` only where there is no file of that name; True for the one writer that made it.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be written or the disk is full; nothing is left behind.
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        return True
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+
+
 def write_text(path: Path, content: str) -> None:
     """Like :func:`write_bytes`, for text in UTF-8."""
     write_bytes(path, content.encode())
