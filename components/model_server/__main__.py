@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from tallystick.components.model_server.fetching import fetch_package
 from tallystick.components.model_server.logs import Log
 from tallystick.components.model_server.serving import listen, load_service, serve
 from tallystick.components.model_server.settings import Settings
+from tallystick.components.model_server.workers import Workers
 
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -39,6 +41,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     add("--host", default="0.0.0.0" if in_seldon else defaults.host, help="address to listen on")  # noqa: S104 - a pod's own address
     add("--port", type=int, default=_port(environment, "PREDICTIVE_UNIT_HTTP_SERVICE_PORT", defaults.port))
     add("--metrics-port", type=int, default=_port(environment, "PREDICTIVE_UNIT_METRICS_SERVICE_PORT", 0))
+    add("--workers", type=int, default=defaults.workers, choices=range(1, 65), metavar="N", help="processes")
     add(
         "--drain-quiet-seconds", type=float, default=defaults.drain_quiet_s, help="end when no request came for so long"
     )
@@ -54,6 +57,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         host=given.host,
         port=given.port,
         metrics_port=given.metrics_port,
+        workers=given.workers,
         drain_quiet_s=given.drain_quiet_seconds,
         drain_limit_s=given.drain_limit_seconds,
         log_requests=not given.quiet,
@@ -65,21 +69,36 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     return int(text) if text.isdigit() else default
 
 
-def run(settings: Settings, log: Log) -> None:
-    """Fetch, check, load and serve."""
+def run(settings: Settings, log: Log) -> int:
+    """Fetch, check, load and serve; returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         package = read_package(fetch_package(settings.model, Path(folder)), expected_digest=settings.digest or None)
-        service = load_service(package, Counters(package), settings, log)
-        ports = dict.fromkeys([settings.port, *([settings.metrics_port] if settings.metrics_port else [])])
-        try:
-            sockets = [listen(settings.host, port) for port in ports]
-        except OSError as error:
-            where = f"{settings.host}:{settings.port}"
-            raise InputError(where, f"cannot be listened on ({error.strerror})", "a free port") from error
-        log.line(
-            "info", "ready", model=package.name, version=package.version, digest=package.digest, port=settings.port
-        )
-        serve(service, sockets)
+        counters = Counters(package, workers=settings.workers)
+        sockets = _listen(settings)
+        told = {"model": package.name, "version": package.version, "digest": f"sha256:{package.digest}"}
+        if not settings.digest:
+            log.line("warning", "digest_not_checked", **told)
+
+        def work(worker: int) -> int:
+            service = load_service(package, counters, settings, log)
+            log.line("info", "ready", **told, port=settings.port, worker=worker)
+            serve(service, sockets)
+            return int(ExitCode.DONE)
+
+        if settings.workers == 1:
+            return work(0)
+        load_service(package, counters, settings, log)  # a model that cannot be served is told once, here
+        workers = Workers(settings.workers, run=work, counters=counters, log=log, limit_s=settings.drain_limit_s)
+        return workers.supervise()
+
+
+def _listen(settings: Settings) -> list[socket.socket]:
+    ports = dict.fromkeys([settings.port, *([settings.metrics_port] if settings.metrics_port else [])])
+    try:
+        return [listen(settings.host, port) for port in ports]
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise InputError(where, f"cannot be listened on ({error.strerror})", "a free port") from error
 
 
 def main() -> int:
@@ -87,13 +106,13 @@ def main() -> int:
     settings = parse_settings(sys.argv[1:], os.environ)
     log = Log()
     try:
-        run(settings, log)
+        code = run(settings, log)
     except TallystickError as error:
         log.line("error", "not_started", reason=str(error))
         sys.stderr.write(f"model_server: {error}\n")
         return int(error.exit_code)
-    log.line("info", "ended")
-    return int(ExitCode.DONE)
+    log.line("info", "ended", code=code)
+    return code
 
 
 if __name__ == "__main__":
