@@ -171,13 +171,13 @@ def test_the_step_moves_the_registrys_champion_only_on_promotion(models, tmp_pat
         **arguments,
     )  # fmt: skip
     assert refused.phase is Phase.ROLLED_BACK
-    assert client.get_model_version_by_alias("lending", "champion").version == "1"
+    assert str(client.get_model_version_by_alias("lending", "champion").version) == "1"
     tried = run_rollout(
         models.candidate, models.champion, policy_yaml=POLICY_YAML, run_id="r2", timeline=tmp_path / "2" / "t",
         **arguments,
     )  # fmt: skip
     assert tried.promoted, tried.reason
-    assert client.get_model_version_by_alias("lending", "champion").version == "2"
+    assert str(client.get_model_version_by_alias("lending", "champion").version) == "2"
     assert "<svg" in (tmp_path / "2" / "t").read_text()
     assert (tmp_path / "evidence/r2/rollout.json").exists()
 
