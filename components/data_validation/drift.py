@@ -85,3 +85,19 @@ def _judge(drift: Drift, rules: DataRules) -> Check:
         f"allowed: at most {rules.drift_psi:g} (policy: data.drift_psi)",
         clause=rules.clause,
     )
+
+
+def unmatched_checks(features: Sequence[Feature], reference: Profile) -> list[Check]:
+    """Features that the reference has no bins for: recorded, as nobody can say whether they moved."""
+    known = {bins.name for bins in reference.features}
+    return [
+        Check(
+            name="population_stability_index",
+            outcome=Outcome.RECORDED,
+            subject=feature.name,
+            sample="against the reference profile",
+            detail=f"column {feature.name}: the reference profile does not have it, so nothing can be said of drift",
+        )
+        for feature in features
+        if feature.name not in known
+    ]

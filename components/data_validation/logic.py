@@ -29,7 +29,7 @@ from tallystick.components.core.profiles import features_of, parse_profile, prof
 from tallystick.components.core.storage import fetch_file, open_store
 from tallystick.components.core.verdicts import Check, Outcome, Verdict, finite
 from tallystick.components.data_validation.conformity import typed_table
-from tallystick.components.data_validation.drift import Drift, drift_checks, drift_of
+from tallystick.components.data_validation.drift import Drift, drift_checks, drift_of, unmatched_checks
 from tallystick.components.data_validation.leakage import (
     Leakage,
     excluded_checks,
@@ -202,7 +202,7 @@ def _findings(
         filled = [c.name for c in contract.features if finite_table[c.name].notna().any()]
         features = features_of(contract, finite_table, filled) if filled else ()
         drift = drift_of(finite_table, features, reference, reference_name)
-        checks += drift_checks(drift, rules)
+        checks += drift_checks(drift, rules) + unmatched_checks(features, reference)
     return _Findings(checks=tuple(checks), leakage=leakage, drift=drift)
 
 

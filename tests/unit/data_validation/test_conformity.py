@@ -5,6 +5,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 import pytest
+
 from tallystick.components.core.contract import Contract, parse_contract
 from tallystick.components.core.errors import InputError
 from tallystick.components.data_validation.conformity import first_rows, rows_text, typed_table
@@ -16,10 +17,21 @@ target: {column: y, adverse: bad, favourable: good, meaning: not repaid}
 other_columns: refuse
 columns:
   - {name: id, role: key, type: integer}
-  - {name: amount, role: feature, type: number, nullable: true, missing_codes: [999999.375], reason: &r {code: A, text: The amount asked for}}
+  - name: amount
+    role: feature
+    type: number
+    nullable: true
+    missing_codes: [999999.375]
+    reason: &r {code: A, text: The amount asked for}
   - {name: count, role: feature, type: integer, nullable: true, reason: *r}
   - {name: flag, role: feature, type: boolean, nullable: true, reason: *r}
-  - {name: kind, role: feature, type: category, nullable: true, missing_codes: [9], categories: {1: one, 2: two, 9: not known}, reason: *r}
+  - name: kind
+    role: feature
+    type: category
+    nullable: true
+    missing_codes: [9]
+    categories: {1: one, 2: two, 9: not known}
+    reason: *r
   - {name: sex, role: sensitive, type: category, nullable: true}
   - {name: later, role: excluded, type: number, why: known afterwards}
 sensitive:
@@ -58,7 +70,8 @@ def test_words_and_codes_for_missing_become_nulls(contract: Contract, text: str)
 
 
 @pytest.mark.parametrize(
-    "text", ["abc", "1,200", "12 %", "2024-01-31", "1_000", "0x10", "true", "٣", "1.5.2", "$5", "--1", "1 2"]  # noqa: RUF001
+    "text",
+    ["abc", "1,200", "12 %", "2024-01-31", "1_000", "0x10", "true", "٣", "1.5.2", "$5", "--1", "1 2"],
 )
 def test_other_texts_are_no_numbers(contract: Contract, text: str) -> None:
     said = message(contract, {}, {"amount": text})
@@ -140,7 +153,7 @@ def test_missing_column_suggests_the_one_that_is_near(contract: Contract) -> Non
 
 
 def test_extra_column_is_refused_or_ignored_as_the_contract_says(contract: Contract) -> None:
-    with pytest.raises(InputError, match="column 'ssn' is not in the contract.*or set `other_columns: ignore`"):
+    with pytest.raises(InputError, match=r"column 'ssn' is not in the contract.*or set `other_columns: ignore`"):
         typed_table(cells({}).assign(ssn=1), contract, "a.csv")
     lenient = parse_contract(CONTRACT.replace("other_columns: refuse", "other_columns: ignore"))
     assert "ssn" not in typed_table(cells({}).assign(ssn=1), lenient, "a.csv")
@@ -149,7 +162,7 @@ def test_extra_column_is_refused_or_ignored_as_the_contract_says(contract: Contr
 @pytest.mark.parametrize("values", [[datetime(2024, 1, 31)], [True], [b"1"]])
 def test_typed_columns_of_another_type_are_refused(contract: Contract, values: list[object]) -> None:
     table = cells({}).assign(amount=pd.Series(values))
-    with pytest.raises(InputError, match="column amount, row 1: found .*allowed: amount: a number"):
+    with pytest.raises(InputError, match=r"column amount, row 1: found .*allowed: amount: a number"):
         typed_table(table, contract, "a.parquet")
 
 

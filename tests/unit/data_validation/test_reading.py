@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+
 from tallystick.components.core.errors import ExitCode, InputError
 from tallystick.components.data_validation.reading import open_source, read_cells
 
