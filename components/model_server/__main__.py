@@ -47,6 +47,9 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     )
     add("--drain-limit-seconds", type=float, default=defaults.drain_limit_s, help="end after so long in any case")
     add("--quiet", action="store_true", help="log only requests that were refused or failed")
+    add("--prediction-log", default="", help="file or kafka://host:port/topic that keeps answers, never features")
+    add("--maximum-rows", type=int, default=defaults.maximum_rows, help="rows a request may have")
+    add("--maximum-body-bytes", type=int, default=defaults.maximum_body_bytes, help="bytes a request may have")
     given = parser.parse_args(arguments)
     if not given.model:
         parser.error("give --model or TALLYSTICK_MODEL: a folder, s3://bucket/prefix or models:/name@alias")
@@ -61,6 +64,9 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         drain_quiet_s=given.drain_quiet_seconds,
         drain_limit_s=given.drain_limit_seconds,
         log_requests=not given.quiet,
+        prediction_log=given.prediction_log,
+        maximum_rows=given.maximum_rows,
+        maximum_body_bytes=given.maximum_body_bytes,
     )
 
 

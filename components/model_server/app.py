@@ -24,6 +24,8 @@ from starlette.types import Message, Receive, Scope, Send
 from tallystick.components.core.model_package import ModelPackage
 from tallystick.components.model_server.counters import Counters
 from tallystick.components.model_server.logs import Log
+from tallystick.components.model_server.openapi import describe
+from tallystick.components.model_server.prediction_log import Entry, PredictionLog
 from tallystick.components.model_server.protocol import InferRequest, RequestReader, metadata
 from tallystick.components.model_server.refusals import Outcome, RefusedRequestError
 from tallystick.components.model_server.scoring import Answer, Scorer
@@ -42,7 +44,16 @@ class Service:
     `last_request` is when the last call to `infer` came, on the monotonic clock.
     """
 
-    def __init__(self, package: ModelPackage, scorer: Scorer, counters: Counters, settings: Settings, log: Log) -> None:
+    def __init__(
+        self,
+        package: ModelPackage,
+        scorer: Scorer,
+        counters: Counters,
+        settings: Settings,
+        log: Log,
+        predictions: PredictionLog | None = None,
+    ) -> None:
+        self.predictions = predictions
         self.package, self.scorer, self.counters, self.settings, self.log = package, scorer, counters, settings, log
         self.names = {package.name, *([settings.name] if settings.name else [])}
         self.name = settings.name or package.name
@@ -67,6 +78,8 @@ class Service:
             answer = await self._answer(request)
             self.counters.answered(request.columns, answer.scores, answer.decisions)
             content = self._content(request, answer)
+            if self.predictions:
+                self._keep(self.predictions, request_id, answer)
         except RefusedRequestError as refusal:
             outcome, status, kind, field = refusal.outcome, refusal.status, refusal.kind, refusal.feature
             self.counters.error(refusal.kind, feature=refusal.feature, out_of_range=refusal.out_of_range)
@@ -137,6 +150,19 @@ class Service:
             raise RefusedRequestError(413, "too_large", f"the body is larger than {limit} bytes")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def _keep(self, predictions: PredictionLog, request_id: str, answer: Answer) -> None:
+        entry = Entry(
+            request_id=request_id,
+            model=self.package.name,
+            version=self.package.version,
+            digest=f"sha256:{self.package.digest}",
+            scores=answer.scores,
+            decisions=list(answer.decisions),
+            reasons=answer.reasons,
+        )
+        if not predictions.write(entry):
+            self.counters.error("prediction_log")
+
     def _content(self, request: InferRequest, answer: Answer) -> bytes:
         data: dict[str, tuple[str, Callable[[], list[Any]]]] = {
             "probability": ("FP64", lambda: answer.scores),
@@ -204,11 +230,16 @@ def make_app(service: Service) -> Starlette:
     async def metrics(_: Request) -> Response:
         return Response(service.counters.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    async def openapi(_: Request) -> Response:
+        return _json(published)
+
     described = metadata(package, service.name)
+    published = describe(package, service.name, maximum_rows=service.settings.maximum_rows)
     routes = [
         Route("/v2/health/live", live),
         Route("/v2/health/ready", ready),
         Route("/v2", server_metadata),
+        Route("/openapi.json", openapi),
         Route("/metrics", metrics),
         Route("/prometheus", metrics),
     ]

@@ -19,6 +19,7 @@ from tallystick.components.core.model_package import ModelPackage
 from tallystick.components.model_server.app import Service, make_app
 from tallystick.components.model_server.counters import Counters
 from tallystick.components.model_server.logs import Log
+from tallystick.components.model_server.prediction_log import open_prediction_log
 from tallystick.components.model_server.scoring import Scorer, load_session
 from tallystick.components.model_server.settings import Settings
 
@@ -74,7 +75,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def load_service(package: ModelPackage, counters: Counters, settings: Settings, log: Log) -> Service:
     """The model in memory, its stored examples scored right."""
-    return Service(package, Scorer(package, load_session(package)), counters, settings, log)
+    predictions = open_prediction_log(settings.prediction_log, failed=lambda: counters.error("prediction_log"))
+    return Service(package, Scorer(package, load_session(package)), counters, settings, log, predictions)
 
 
 def serve(service: Service, sockets: Sequence[socket.socket]) -> None:
@@ -96,3 +98,5 @@ def serve(service: Service, sockets: Sequence[socket.socket]) -> None:
         timeout_graceful_shutdown=int(service.settings.drain_limit_s) + 1,
     )
     DrainingServer(config, service).run(sockets=list(sockets))
+    if service.predictions:
+        service.predictions.close()

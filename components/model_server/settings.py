@@ -32,6 +32,8 @@ class Settings:
         until no request has come for `drain_quiet_s` or `drain_limit_s` have passed; then it ends.
     log_requests
         One line for each request; without it, one for each refused or failed one.
+    prediction_log
+        File or ``kafka://host:port/topic`` that keeps answers (never features); empty keeps none.
     """
 
     model: str
@@ -48,3 +50,4 @@ class Settings:
     drain_quiet_s: float = 2.0
     drain_limit_s: float = 20.0
     log_requests: bool = True
+    prediction_log: str = ""
