@@ -132,7 +132,9 @@ def importances_plot(details: Details, *, key: str = "importances") -> str:
     values = [entry["mean_absolute"] for entry in shown]
     axes.barh(range(len(shown)), values, color=BLUE, height=0.62)
     for position, value in enumerate(values):
-        axes.text(value, position, f" {value:.3g}", va="center", fontsize=8.5, color=INK)
+        axes.annotate(
+            f"{value:.3g}", (value, position), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5
+        )
     axes.set(ylim=(len(shown) - 0.5, -0.5), xlim=(0, max(values, default=1.0) * 1.16 or 1.0))
     axes.set_yticks(range(len(shown)), [_label(entry) for entry in shown], fontsize=8.5)
     axes.grid(visible=False, axis="y")
@@ -168,8 +170,10 @@ def shap_summary_plot(details: Details, *, key: str = "summary") -> str:
     axes.set(ylim=(len(points) - 0.4, -0.6))
     axes.set_yticks(range(len(points)), [labels.get(p["feature"], p["feature"]) for p in points], fontsize=8.5)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("← lowers the score      contribution      raises the score →")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    axes.set_xlabel("Contribution to the score")
+    for place, words, side in ((0.0, "← lowers it", "left"), (1.0, "raises it →", "right")):
+        axes.text(place, 1.02, words, transform=axes.transAxes, ha=side, fontsize=8.5, color=GREY)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     count = min(_SHOWN_ROWS, max((len(p["contributions"]) for p in points), default=0))
     alt = f"Contributions of the {len(points)} strongest features to the scores of {count} applicants, one point each."
     return inline_svg(figure, key=key, alt=alt)

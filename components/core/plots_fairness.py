@@ -47,10 +47,11 @@ def group_rates_plot(models: Sequence[tuple[str, Details]], *, sample: str = "ou
     sample
         ``out_of_fold``, ``holdout`` or ``both``.
     """
-    attributes = [name for name in models[0][1]["attributes"] if _groups(models, name, sample)]
+    found: Mapping[str, Any] = models[0][1]["attributes"]
+    attributes = sorted((n for n in found if _groups(models, n, sample)), key=lambda n: (not found[n]["required"], n))
     counts = [len(_groups(models, name, sample)) for name in attributes]
     heights = [0.75 + count * (0.22 + 0.22 * len(models)) for count in counts]
-    figure = new_figure(9.6, sum(heights) + 0.7)
+    figure = new_figure(10.8, sum(heights) + 0.7)
     grid = new_axes(figure, len(attributes), 2, squeeze=False, gridspec_kw={"height_ratios": heights})
     spoken = [f"Approval rates by group on {SAMPLES[sample]}."]
     for (rates, ratios), name in zip(grid, attributes, strict=True):
@@ -59,7 +60,9 @@ def group_rates_plot(models: Sequence[tuple[str, Details]], *, sample: str = "ou
     grid[-1][0].set_xlabel("Approved, with 95 % interval")
     grid[-1][1].set_xlabel("Adverse impact ratio, with 95 % interval")
     if len(models) > 1:
-        figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside upper right", ncols=len(models))
+        figure.legend(
+            *grid[0][0].get_legend_handles_labels(), loc="outside upper right", ncols=len(models), frameon=False
+        )
     return inline_svg(figure, key=key, alt=" ".join(spoken))
 
 
@@ -105,7 +108,7 @@ def _draw_rates(axes: Any, models: Sequence[tuple[str, Details]], name: str, sam
         _whisker(axes, entry["interval"], height, style["color"])
         labelled.add(label)
         lowest = min(lowest, entry["approval_rate"], *(entry["interval"] or ()))
-    heading = name.capitalize() + ("" if attribute["required"] else " (recorded, does not decide)")
+    heading = name.replace("_", " ").capitalize() + ("" if attribute["required"] else " (recorded, does not decide)")
     axes.set_title(heading, loc="left", fontsize=11, fontweight="bold")
     labels = []
     for group in groups:
@@ -126,25 +129,37 @@ def _draw_ratios(axes: Any, models: Sequence[tuple[str, Details]], name: str, sa
         ratio = entry["adverse_impact_ratio"]
         if ratio is None or entry["group"] == reference:
             continue
-        below = ratio < line
+        ends = entry["ratio_interval"] or (ratio, ratio)
+        decided = ratio if sample == "out_of_fold" else ends[1]  # as the gate judges: the figure, or the whole interval
+        below = decided < line
+        words = ", below the line" if below else ", interval reaches it" if ratio < line else ""
         axes.plot(ratio, height, **style)
         _whisker(axes, entry["ratio_interval"], height, style["color"])
         axes.annotate(
-            f"{ratio:.2f}" + (", below the line" if below else ""),
+            f"{ratio:.2f}{words}",
             (1.0, height), xycoords=("axes fraction", "data"), xytext=(8, 0), textcoords="offset points",
             va="center", fontsize=9, color=style["color"], fontweight="bold" if below else "normal",
             annotation_clip=False,
         )  # fmt: skip
-        ends = entry["ratio_interval"] or (ratio, ratio)
         lowest, highest = min(lowest, ends[0]), max(highest, ends[1])
         spoken.append(f"{label}, {entry['group']} against {reference}: adverse impact ratio {ratio:.2f}.")
     axes.axvspan(0, line, color=VERMILLION, alpha=0.08, linewidth=0)
     axes.axvline(line, color=VERMILLION, linewidth=1.4)
     axes.axvline(1.0, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-    axes.set_title(f"Ratio to {reference}: policy line {line:.2f}, equal at 1.00", loc="left", fontsize=9.5)
+    axes.set_title(
+        f"Ratio to the group \N{LEFT SINGLE QUOTATION MARK}{reference}\N{RIGHT SINGLE QUOTATION MARK}",
+        loc="left",
+        fontsize=9.5,
+    )
     axes.set(ylim=(len(groups) - 0.5, -0.5), yticks=range(len(groups)))
     axes.set(xlim=(max(0.0, lowest - 0.03), min(highest + 0.03, 2.0)))
+    for place, words, colour in ((line, f"line {line:.2f}", VERMILLION), (1.0, "equal", GREY)):
+        axes.annotate(
+            words, (place, 0.0), xycoords=("data", "axes fraction"), xytext=(3, 3), textcoords="offset points",
+            fontsize=8.5, color=colour,
+        )  # fmt: skip
     axes.set_yticklabels([])
+    axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     return spoken
 
@@ -161,7 +176,7 @@ def alternatives_plot(details: Details, *, key: str = "alternatives") -> str:
     tried = [a for a in details["alternatives"] if a["auc"] is not None and a["adverse_impact_ratio"] is not None]
     plain, line = details["plain"], details["line"]
     floor = plain["auc"] - details["maximum_auc_loss"]
-    figure = new_figure(9.6, 4.6)
+    figure = new_figure(10.8, 4.6)
     axes = new_axes(figure)
     all_x = [a["adverse_impact_ratio"] for a in tried] + [plain["adverse_impact_ratio"], line]
     all_y = [a["auc"] for a in tried] + [plain["auc"], floor]
@@ -187,7 +202,7 @@ def alternatives_plot(details: Details, *, key: str = "alternatives") -> str:
     axes.text(limits[0][1], floor, "least accuracy allowed ", color=GREY, fontsize=9, va="bottom", ha="right")
     axes.set_xlabel("Lowest adverse impact ratio among the groups that decide (higher is fairer)")
     axes.set_ylabel("AUC (higher is more accurate)")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     eligible = sum(bool(a["eligible"]) for a in tried)
     alt = (
         f"{len(tried)} models tried, {eligible} of them keep both lines. Plain model: AUC {plain['auc']:.3f}, "

@@ -5,7 +5,7 @@ Part of plots.py, apart for its length.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tallystick.components.core.svg import (
@@ -35,28 +35,27 @@ def traffic_plot(details: Details, *, key: str = "traffic") -> str:
     """
     timeline = details["timeline"]
     times = [entry["t"] for entry in timeline]
-    figure = new_figure(9.6, 3.3)
-    axes = new_axes(figure)
     desired = [entry["weight_desired_pct"] for entry in timeline]
     observed = [(e["t"], e["weight_observed_pct"]) for e in timeline if e["weight_observed_pct"] is not None]
-    good = details["phase"] == "Promoted"
-    colour = BLUE if good else ORANGE
+    figure = new_figure(10.8, 3.4)
+    axes = new_axes(figure)
+    colour = BLUE if details["phase"] == "Promoted" else ORANGE
     axes.fill_between(times, desired, step="post", color=colour, alpha=0.18, linewidth=0)
     axes.step(times, desired, where="post", color=colour, label="Share it was given")
-    axes.plot(*zip(*observed, strict=True), ".", color=INK, markersize=6, label="Share it was seen to answer") if (
-        observed
-    ) else None
+    if observed:
+        axes.plot(*zip(*observed, strict=True), ".", color=INK, markersize=6, label="Share it was seen to answer")
+    top = 100 if max([0.0, *desired, *(share for _, share in observed)]) > 50 else 50
     end = max([*times, details.get("traffic_back_s") or 0.0, 1.0])
-    axes.set(xlim=(0, end * 1.02), ylim=(-2, 132), yticks=[0, 25, 50, 75, 100])
-    axes.set_yticklabels([f"{tick} %" for tick in (0, 25, 50, 75, 100)])
+    _mark(axes, details, end, top)
+    axes.set(xlim=(0, end * 1.02), ylim=(-0.02 * top, 1.34 * top), yticks=[share * top / 4 for share in range(5)])
+    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g} %")
     axes.set_xlabel("Seconds since the trial began")
     axes.set_ylabel("Requests to the new release")
-    moments = _moments(details)
-    _mark(axes, moments, end)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=2)
-    highest = max(desired, default=0.0)
-    alt = f"Traffic of the trial {details['name']}: the new release was given up to {highest:g} % of the requests. "
-    alt += " ".join(f"{text} at {time:.1f} s." for time, text, _ in moments)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=3, frameon=False)
+    alt = (
+        f"Traffic of the trial {details['name']}: the new release was given up to {max(desired, default=0):g} % of the "
+    )
+    alt += "requests. " + " ".join(f"{text} at {time:.1f} s." for time, text, _ in _moments(details))
     return inline_svg(figure, key=key, alt=alt.strip())
 
 
@@ -65,18 +64,21 @@ def _moments(details: Details) -> list[tuple[float, str, str]]:
     ended = {"Promoted": ("promoted", GREEN), "RolledBack": ("decided to take it back", VERMILLION)}
     words, colour = ended.get(str(details["phase"]), ("given up", GREY))
     found = [
-        (details.get("first_bad_answer_s"), "first bad answer", ORANGE),
+        (details.get("first_bad_answer_s"), "first bad answer", "#8a5a00"),
         (details.get("decided_s"), words, colour),
         (details.get("traffic_back_s"), "all traffic back", BLUE),
     ]
     return sorted((float(time), text, colour) for time, text, colour in found if time is not None)
 
 
-def _mark(axes: Any, moments: Sequence[tuple[float, str, str]], end: float) -> None:
+def _mark(axes: Any, details: Details, end: float, top: float) -> None:
     """Vertical lines with their words above the curve, on three levels so that near ones do not overlap."""
-    for level, (time, text, colour) in enumerate(moments):
-        height = 126 - 9.5 * level
-        axes.plot([time, time], [0, height - 3], color=colour, linewidth=1.3)
+    first, back = details.get("first_bad_answer_s"), details.get("traffic_back_s")
+    if first is not None and back is not None:
+        axes.axvspan(first, back, color=VERMILLION, alpha=0.07, linewidth=0, label="Customers could get a bad answer")
+    for level, (time, text, colour) in enumerate(_moments(details)):
+        height = (1.27 - 0.1 * level) * top
+        axes.plot([time, time], [0, height - 0.03 * top], color=colour, linewidth=1.3)
         right = time > 0.72 * end
         axes.annotate(
             f"{text}, {time:.1f} s", (time, height), xytext=(-4 if right else 4, 0), textcoords="offset points",

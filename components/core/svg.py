@@ -117,4 +117,7 @@ def wrapped(label: str, width: int = 30, lines: int = 2) -> str:
 
 def percent_axis(axis: Any) -> None:
     """Ticks of a fraction as whole percent."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(lambda value, _position: f"{value * 100:.0f} %")

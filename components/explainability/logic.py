@@ -19,7 +19,7 @@ from tallystick.components.core.candidates import read_candidate
 from tallystick.components.core.contract import Contract
 from tallystick.components.core.contributions import contributions
 from tallystick.components.core.encoding import encode
-from tallystick.components.core.ensembles import Integers, probability, score
+from tallystick.components.core.ensembles import Integers, LinearModel, probability, score
 from tallystick.components.core.errors import InputError
 from tallystick.components.core.frames import feature_values
 from tallystick.components.core.model_package import ModelPackage
@@ -128,7 +128,7 @@ def _details(
     order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], interface.features[i].name))
     additive = [check for check in verdict.checks if check.name == "additivity"]
     return {
-        "shap": interface.shap,
+        "shap": "linear" if isinstance(explained.package.arithmetic, LinearModel) else interface.shap,
         "space": "log odds" if explained.package.arithmetic.link == "logit" else "probability",
         "base": float(explained.base),
         "base_score": float(probability(np.array([explained.base]), explained.package.arithmetic.link)[0]),

@@ -32,6 +32,10 @@ _MEASURES = {
     "recall": "Recall at the threshold",
 }
 _SHAP = {
+    "linear": (
+        "linear contributions: the coefficient times the distance from the average training applicant, which are the "
+        "Shapley values of a linear model whose inputs are averaged one by one"
+    ),
     "path_dependent": (
         "path-dependent Shapley values: a fact that is left out is averaged over the training applicants that "
         "reach the same place in each tree"
@@ -192,7 +196,9 @@ def performance(told: Told) -> Section:
     verdict = told.verdict("evaluation")
     lines = {check.name: check for check in verdict.checks} if verdict else {}
     rows = []
-    for name, entry in found["figures"].items():
+    known = list(_MEASURES)
+    for name in sorted(found["figures"], key=lambda n: known.index(n) if n in known else len(known)):
+        entry = found["figures"][name]
         line = lines.get(name)
         kept = f"{line.comparison} {significant(line.threshold)}" if line and line.threshold is not None else "recorded"
         rows.append((_MEASURES.get(name, name), number(entry["figure"]), span(entry["interval"]), kept))
@@ -219,9 +225,12 @@ def fairness(told: Told, policy: Policy) -> Section:
             f"policy's line is {number(found['line'], 2)}. It is a warning line of this policy and no legal limit."
         )
     ]
-    for name, attribute in found["attributes"].items():
+    by_weight = sorted(found["attributes"].items(), key=lambda item: (not item[1]["required"], item[0]))
+    for name, attribute in by_weight:
         decides = "decides" if attribute["required"] else "is recorded and does not decide"
-        blocks.append(Paragraph(f"{name.capitalize()} ({decides}; reference: {attribute['reference']})"))
+        blocks.append(
+            Paragraph(f"{name.replace('_', ' ').capitalize()} ({decides}; reference: {attribute['reference']})")
+        )
         rows = tuple(
             (
                 entry["group"],

@@ -5,18 +5,26 @@ The page stands alone: no script, nothing loaded. A run that stopped early gives
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from tallystick.components.core.pages import figure, interval, render
+from tallystick.components.core.pages import UNKNOWN, render
 from tallystick.components.core.statements import details_of, verdict_of
 from tallystick.components.core.verdicts import Verdict
 from tallystick.components.release_record.summary import trials
-from tallystick.components.release_record.words import GATE_WORDS, plain_refusal, search_words, worst_ratio
+from tallystick.components.release_record.words import (
+    GATE_WORDS,
+    gate_words,
+    holdout_notes,
+    plain_refusal,
+    search_words,
+    sentence,
+    worst_ratio,
+)
 
 Statements = Mapping[str, Mapping[str, Any]]
 
@@ -27,6 +35,19 @@ BADGES = {
     "broke": ("fail", "broke"),
     "bad_input": ("fail", "bad input"),
     "interrupted": ("insufficient", "interrupted"),
+}
+_SHAP = {
+    "linear": "For this linear model a contribution is the coefficient times the distance from the average applicant.",
+    "path_dependent": "Contributions are path-dependent Shapley values, as the policy fixes.",
+    "interventional": "Contributions are interventional Shapley values, as the policy fixes.",
+}
+_BENEATH = {
+    "promoted": "Every gate passed, and the trial on traffic ended well. What was measured stands below.",
+    "refused": "The registry and what serves customers are unchanged.",
+    "rolled_back": "The release that was in service serves again.",
+    "broke": "The registry keeps what it held. What was measured until then stands below.",
+    "bad_input": "Nothing was trained or registered from it. What was found stands below.",
+    "interrupted": "What was measured until then stands below.",
 }
 _PHASES = {"Promoted": ("pass", "promoted"), "RolledBack": ("fail", "taken back")}
 _REHEARSALS = {
@@ -82,14 +103,16 @@ def build_report(statements: Statements, summary: Mapping[str, Any]) -> str:
     str
         HTML; the same bytes for the same statements and summary.
     """
-    look, badge = BADGES[summary["outcome"]]
+    look, ending = BADGES[summary["outcome"]]
+    first, rest = _parted(str(summary["headline"]))
     return render(
         "release.html.j2",
         Path(__file__).parent,
         summary=summary,
         look=look,
-        badge=badge,
-        headline=_title(summary),
+        ending=ending,
+        headline=first,
+        beneath=rest or _BENEATH[summary["outcome"]],
         facts=_facts(statements, summary),
         stages=_stages(statements),
         plain_refusal=plain_refusal(statements),
@@ -100,13 +123,24 @@ def build_report(statements: Statements, summary: Mapping[str, Any]) -> str:
         performance=_performance(statements),
         explanation=_explanation(statements),
         trials=_trials(statements),
+        fixed=_fixed,
+        fixed_interval=_fixed_interval,
+        sentence=sentence,
     )
 
 
-def _title(summary: Mapping[str, Any]) -> str:
-    """The headline's first sentence."""
-    first, dot, _ = str(summary["headline"]).partition(". ")
-    return first + dot.strip()
+def _parted(headline: str) -> tuple[str, str]:
+    """The headline's first sentence, and the others."""
+    first, dot, rest = headline.partition(". ")
+    return first + dot.strip(), rest
+
+
+def _fixed(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def _fixed_interval(value: Sequence[float] | None) -> str:
+    return UNKNOWN if not value else f"{value[0]:.3f} to {value[1]:.3f}"
 
 
 def _facts(statements: Statements, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -115,14 +149,14 @@ def _facts(statements: Statements, summary: Mapping[str, Any]) -> list[tuple[str
     if "evaluation" in statements:
         auc = details_of(statements["evaluation"])["figures"]["auc"]
         words = "AUC on applications never seen: 1 ranks everybody right, 0.5 is chance"
-        facts.append((figure(auc["figure"], 3), f"{words}; 95 % interval {interval(auc['interval'])}"))
+        facts.append((_fixed(auc["figure"]), f"{words}; 95 % interval {_fixed_interval(auc['interval'])}"))
     for step, whose in (("fairness_gate", "the chosen model"), ("fairness_gate_plain", "the plain model")):
         verdict = verdict_of(statements.get(step))
         worst = worst_ratio(verdict) if verdict else None
         if worst is None or worst.figure is None:
             continue
         group = worst.subject.rpartition(": ")[2]
-        known = f"; 95 % interval {interval(worst.interval)}" if worst.interval else ""
+        known = f"; 95 % interval {_fixed_interval(worst.interval)}" if worst.interval else ""
         words = f"lowest adverse impact ratio of {whose} ({group}); the policy's line is {worst.threshold:.2f}{known}"
         facts.append((f"{worst.figure:.2f}", words))
     found = dict(trials(statements))
@@ -166,10 +200,7 @@ def _gate(statements: Statements, step: str) -> Stage:
     if verdict is None:
         return _not_reached(title)
     look = str(verdict.outcome.value).split()[0]
-    decided = sum(check.threshold is not None and check.outcome.value != "recorded" for check in verdict.checks)
-    words = f"{decided} checks against a line, all kept" if verdict.passed else verdict.objections[0].detail
-    if not verdict.passed and len(verdict.objections) > 1:
-        words += f" (and {len(verdict.objections) - 1} more)"
+    words = gate_words(step, verdict, details_of(statements[step]))
     return Stage(title=title, look=look, badge=verdict.outcome.value, words=words, verdict=verdict)
 
 
@@ -213,6 +244,7 @@ def _fairness(statements: Statements) -> dict[str, Any] | None:
         "development": Markup(group_rates_plot(shown, sample="out_of_fold", key="groups")),  # noqa: S704
         "holdout": Markup(group_rates_plot(shown, sample="holdout", key="groups-h")) if "holdout" in samples else None,  # noqa: S704
         "line": shown[-1][1]["line"],
+        "holdout_notes": holdout_notes(verdict_of(statements.get("fairness_gate"))),
         "proxy": shown[-1][1].get("proxy", {}),
     }
 
@@ -243,7 +275,9 @@ def _performance(statements: Statements) -> dict[str, Any] | None:
     verdict = verdict_of(statements["evaluation"])
     lines = {check.name: check for check in verdict.checks} if verdict else {}
     rows = []
-    for name, measured in found["figures"].items():
+    known = list(_MEASURES)
+    for name in sorted(found["figures"], key=lambda n: known.index(n) if n in known else len(known)):
+        measured = found["figures"][name]
         title, words = _MEASURES.get(name, (name, ""))
         check = lines.get(name)
         rows.append({"title": title, "words": words, "measured": measured, "check": check})
@@ -264,7 +298,7 @@ def _explanation(statements: Statements) -> dict[str, Any] | None:
         return None
     found = details_of(statements["explainability"])
     return {
-        "shap": found["shap"].replace("_", "-"),
+        "shap": _SHAP.get(found["shap"], found["shap"]),
         "additivity": found["additivity"],
         "examples": [example for example in found["reasons"] if example["reasons"]],
         "summary": Markup(shap_summary_plot(found)),  # noqa: S704 - drawn here

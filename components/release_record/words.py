@@ -58,7 +58,7 @@ def refused(statements: Statements, shut: Verdict | None, message: str) -> str:
     why = _SHUT.get(shut.gate, f"the gate {shut.gate} is shut")
     if shut.outcome is Outcome.INSUFFICIENT:
         why = f"there is not enough evidence ({shut.gate.replace('_', ' ')})"
-    return f"Refused, nothing was released: {why}. {_sentence(first_objection(shut))}"
+    return f"Refused, nothing was released: {why}. {sentence(first_objection(shut))}"
 
 
 def rolled_back(statements: Statements, release: Mapping[str, Any]) -> str:
@@ -108,14 +108,43 @@ def worst_ratio(verdict: Verdict, sample: str = "out_of_fold") -> Check | None:
     return min(deciding, key=lambda check: check.figure or 0.0, default=None)
 
 
+def holdout_notes(verdict: Verdict | None) -> list[str]:
+    """Ratios of the chosen model that lie below the line on the hold-out data although their interval reaches it."""
+    return [
+        sentence(check.detail)
+        for check in (verdict.checks if verdict else ())
+        if check.name == "adverse_impact_ratio"
+        and check.sample == "holdout"
+        and check.outcome is Outcome.PASS
+        and check.figure is not None
+        and check.threshold is not None
+        and check.figure < check.threshold
+    ]
+
+
 def group_of(check: Check) -> str:
     """``Black applicants`` of the subject ``race: Black``."""
     return f"{check.subject.rpartition(': ')[2]} applicants"
 
 
-def model_name(statements: Statements) -> str:
-    """The chosen model's name; empty where none was chosen."""
-    return subject_of(statements["fairness_gate"])[0] if "fairness_gate" in statements else ""
+def gate_words(step: str, verdict: Verdict, details: Mapping[str, Any]) -> str:
+    """What a gate found, in one or two sentences."""
+    if not verdict.passed:
+        more = len(verdict.objections) - 1
+        return sentence(first_objection(verdict)) + (f" And {more} more." if more else "")
+    kept = sum(check.outcome is Outcome.PASS for check in verdict.checks)
+    checks = f"{kept} check{'' if kept == 1 else 's'}, all kept."
+    if step == "data_validation":
+        return f"{details['rows']:,} applications from {details['source']}. {checks}"
+    if step == "evaluation" and (auc := details["figures"]["auc"]["figure"]) is not None:
+        return f"AUC {auc:.3f}; {checks}"
+    if step == "explainability":
+        error, rows = details["additivity"]["maximum_error"], details["additivity"]["rows"]
+        return f"The reasons add up to the score within {error:.0e} for {rows:,} applicants. {checks}"
+    worst = worst_ratio(verdict)
+    if worst is None or worst.figure is None:
+        return checks
+    return f"Lowest adverse impact ratio {worst.figure:.2f} ({group_of(worst)}), line {worst.threshold:.2f}. {checks}"
 
 
 def search_words(statements: Statements) -> str:
@@ -131,10 +160,12 @@ def search_words(statements: Statements) -> str:
         return words + " None was good enough to be taken."
     cost = (found["plain"]["auc"] or 0.0) - (chosen["auc"] or 0.0)
     price = f"costs {cost:.3f} of AUC" if cost > 0 else f"gains {-cost:.3f} of AUC"
-    return f"{words} The most accurate of them was taken; it {price} against the plain model."
+    best = max(entry["auc"] for entry in tried if entry["eligible"])
+    which = "The most accurate of them" if chosen["auc"] == best else "One of them"
+    return f"{words} {which} was taken; it {price} against the plain model."
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     """Starts with a capital, ends with a full stop."""
     text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "?", "!")) else f"{text}."

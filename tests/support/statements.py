@@ -299,7 +299,7 @@ def rollout(name: str = "release", *, fault: str = "") -> Statement:
         errors += round(weight * 0.3) if fault else 0
         timeline.append({
             "t": round(second, 1), "phase": "Progressing", "weight_desired_pct": weight,
-            "weight_observed_pct": round(weight * 1.02, 1), "canary_requests": requests, "canary_errors": errors,
+            "weight_observed_pct": round(weight * 0.98, 1), "canary_requests": requests, "canary_errors": errors,
             "baseline_requests": tick * 70, "baseline_errors": 0, "canary_p99_s": 0.011, "baseline_p99_s": 0.010,
             "tests": [{"name": "errors", "verdict": "bad" if fault and tick > 8 else "good", "e_bad": 130.0,
                        "e_good": 0.2, "sentence": "errors: odds 40 times the baseline's"}], "reason": "",
