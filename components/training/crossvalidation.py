@@ -75,7 +75,8 @@ class Workshop:
 def _members(recipe: Recipe, rows: Rows, used: npt.NDArray[np.bool_]) -> Integers | None:
     if recipe.reweighing is None:
         return None
-    return (rows.groups[recipe.reweighing.attribute][used] == recipe.reweighing.group).astype(np.int64)
+    labels = rows.groups[recipe.reweighing.attribute][used]
+    return np.asarray(labels == recipe.reweighing.group, dtype=np.int64)
 
 
 @contextlib.contextmanager

@@ -47,7 +47,9 @@ class Samples:
 
     def columns(self, names: tuple[str, ...]) -> tuple[tuple[Feature, ...], Integers]:
         """The named features and their encoded columns in the matrices; empty means all."""
-        kept, positions, start = [], [], 0
+        kept: list[Feature] = []
+        positions: list[int] = []
+        start = 0
         for feature in self.features:
             width = len(feature.encoded_names)
             if not names or feature.name in names:

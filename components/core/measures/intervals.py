@@ -14,7 +14,7 @@ Interval = tuple[float, float]
 Z_95 = 1.959963984540054
 """The normal distribution's 97.5th percentile."""
 
-_BISECTIONS = 200
+_BISECTIONS = 64
 _NOTHING: Interval = (math.nan, math.nan)
 
 
