@@ -17,6 +17,7 @@ from typing import Any
 
 from tallystick.components.core.errors import InputError, TallystickError
 from tallystick.components.core.processes import follow_command_line
+from tallystick.components.core.receipts.identity import acting_as, identity_of
 from tallystick.components.core.verdicts import Verdict, finite
 
 JOURNAL_VARIABLE = "TALLYSTICK_JOURNAL"
@@ -69,7 +70,8 @@ def read_events(path: Path) -> list[dict[str, Any]]:
 def step(name: str) -> Iterator[Journal]:
     """Run one step: tell when it starts and ends, and turn an error into one line and an exit code.
 
-    On one machine the step also ends when the command line that started the run is gone.
+    On one machine the step also ends when the command line that started the run is gone. What the step states is
+    signed with the key that the environment names.
     A user's mistake ends the process with its exit code and without a traceback; anything unexpected keeps
     its traceback, for us.
     """
@@ -77,7 +79,8 @@ def step(name: str) -> Iterator[Journal]:
     journal = Journal.of_this_process(name)
     journal.event("started")
     try:
-        yield journal
+        with acting_as(identity_of(os.environ)):
+            yield journal
     except TallystickError as error:
         kind = "bad_input" if isinstance(error, InputError) else "broke"
         journal.event("failed", reason=kind, message=str(error), exit_code=int(error.exit_code))

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tallystick.components.core.documents import Document, parse
+from tallystick.components.core.receipts.requirements import EvidenceRules
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -315,6 +316,7 @@ class Policy(Document):
     search: SearchRules = Field(default_factory=SearchRules)
     reasons: ReasonRules = Field(default_factory=ReasonRules)
     rollout: RolloutRules
+    evidence: EvidenceRules = Field(default_factory=EvidenceRules)
 
 
 def parse_policy(text: str, name: str = "policy.yaml") -> Policy:
