@@ -56,7 +56,7 @@ def lending_features(extra_numbers: int = 0) -> tuple[Feature, ...]:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Lending:
     """Applications drawn at random with a known rule, in columns by feature name, and their outcomes."""
 
