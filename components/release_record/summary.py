@@ -6,6 +6,7 @@ that a statement does not hold: outcomes are computed again from the checks.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -76,7 +77,7 @@ def build_summary(
         As ``summary.schema.json`` describes it; plain values, no NaN.
     """
     ending = _ending(statements, exit_code, message)
-    return {
+    summary = {
         "format": FORMAT,
         "run": run_id,
         "outcome": ending.outcome,
@@ -94,6 +95,8 @@ def build_summary(
         "timings": _timings(statements),
         "seconds": None if seconds is None else round(seconds, 3),
     }
+    plain: dict[str, Any] = json.loads(json.dumps(summary, allow_nan=False))
+    return plain
 
 
 def trials(statements: Statements) -> list[tuple[str, Mapping[str, Any]]]:
