@@ -415,21 +415,28 @@ json_values = st.recursive(
 )
 
 
+@pytest.fixture
+def send_damaged(served: Served, data: Lending) -> Callable[..., httpx.Response]:
+    def send(member: str, place: int, value: Any) -> httpx.Response:
+        request = infer_request(data.features, data.rows(1))
+        if member == "tensor":
+            request["inputs"][place] = value
+        else:
+            request["inputs"][place][member] = [value] if member == "data" else value
+        return run(served.post(json.dumps(request).encode()))
+
+    return send
+
+
+MEMBERS = ["data", "shape", "datatype", "name", "tensor"]
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    value=json_values, place=st.integers(0, 5), member=st.sampled_from(["data", "shape", "datatype", "name", "tensor"])
-)
+@given(value=json_values, place=st.integers(0, 5), member=st.sampled_from(MEMBERS))
 def test_no_value_anywhere_in_a_request_is_a_server_error(
-    served: Served, data: Lending, value: Any, place: int, member: str
+    send_damaged: Callable[..., httpx.Response], value: Any, place: int, member: str
 ) -> None:
-    request = infer_request(data.features, data.rows(1))
-    if member == "tensor":
-        request["inputs"][place] = value
-    elif member == "data":
-        request["inputs"][place]["data"] = [value]
-    else:
-        request["inputs"][place][member] = value
-    response = run(served.post(json.dumps(request).encode()))
+    response = send_damaged(member, place, value)
     assert response.status_code in (200, 400)
     if response.status_code == 400:
         assert response.json()["error"]
