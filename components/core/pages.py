@@ -1,40 +1,22 @@
 """The look that all reports share: one self-contained HTML page, readable in Kubeflow's sandboxed frame and in print.
 
 A page loads nothing: no script, no font, no image from elsewhere. Values are escaped unless they are Markup,
-and a value that a template expects and does not get is an error, never a blank.
+and a value that a template expects and does not get is an error, never a blank. Plots come from svg.py.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from tallystick.components.core.verdicts import Outcome, finite
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 UNKNOWN = "–"  # noqa: RUF001 - an en dash, as typeset tables use it
-COLOURS = {
-    "ink": "#1f2a33",
-    "muted": "#6b7780",
-    "line": "#d9dee2",
-    "accent": "#1f5f8b",
-    "second": "#c8752d",
-    "third": "#5b8c5a",
-    "fourth": "#8a5a9e",
-    "pass": "#1a7f4b",
-    "fail": "#b3261e",
-    "insufficient": "#a15c00",
-    "recorded": "#6b7780",
-}
 
 
 def render(template: str, folder: Path, **values: Any) -> str:
@@ -111,56 +93,3 @@ def short(digest: str) -> str:
 def outcome_class(outcome: Outcome | str) -> str:
     """The style of an outcome: ``pass``, ``fail``, ``insufficient`` or ``recorded``."""
     return str(Outcome(outcome).value).split()[0]
-
-
-def figure_html(fig: Figure, alt: str, *, kind: Literal["svg", "png"] = "svg", caption: str = "") -> Markup:
-    """A matplotlib figure as HTML that needs no other file; the figure is closed.
-
-    Parameters
-    ----------
-    fig
-        Drawn and laid out; make it with ``matplotlib.figure.Figure`` and no pyplot, which keeps figures open.
-    alt
-        What it shows, in one sentence, for a reader who cannot see it.
-    kind
-        ``png`` for thousands of points, where SVG would be large.
-    caption
-        Printed under the figure.
-
-    Returns
-    -------
-    Markup
-        The same bytes for the same figure: no time, no random name.
-    """
-    import matplotlib as mpl
-
-    buffer = io.BytesIO()
-    style = {"svg.hashsalt": "tallystick", "svg.fonttype": "none", "font.family": "sans-serif"}
-    with mpl.rc_context(style):
-        metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
-        fig.savefig(buffer, format=kind, dpi=144, bbox_inches="tight", metadata=metadata)
-    fig.clear()
-    if kind == "svg":
-        drawing = buffer.getvalue().decode()
-        image = f'<div role="img" aria-label="{escape(alt)}">{drawing[drawing.index("<svg") :]}</div>'
-    else:
-        encoded = base64.b64encode(buffer.getvalue()).decode()
-        image = f'<img alt="{escape(alt)}" src="data:image/png;base64,{encoded}">'
-    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return Markup(f"<figure>{image}{below}</figure>")  # noqa: S704 - every part is escaped or drawn by matplotlib
-
-
-def new_figure(width: float = 6.4, height: float = 3.6) -> tuple[Figure, Any]:
-    """A new figure (inches) and its axes in the reports' style, without pyplot."""
-    from matplotlib.figure import Figure as NewFigure
-
-    fig = NewFigure(figsize=(width, height), layout="constrained")
-    axes = fig.add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(COLOURS["muted"])
-    axes.tick_params(colors=COLOURS["ink"], labelsize=9)
-    axes.grid(visible=True, color=COLOURS["line"], linewidth=0.6)
-    axes.set_axisbelow(True)
-    return fig, axes
