@@ -225,7 +225,7 @@ def _release(options: argparse.Namespace, request: object) -> ExitCode:
         sys.stdout.write(summary_text(result.summary) + "\n")
     else:
         console.print()
-        console.print(result.summary["headline"], style="bold", markup=False, highlight=False)
+        console.print(result.summary["headline"], style="bold", markup=False, highlight=False, soft_wrap=True)
         console.print(f"report:   {result.folder.path / 'report.html'}", markup=False, highlight=False)
         console.print(f"summary:  {result.folder.path / 'summary.json'}", markup=False, highlight=False)
         if result.exit_code is ExitCode.BROKE:

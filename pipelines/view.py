@@ -48,6 +48,7 @@ class _Step:
     began: float = 0.0
     ended: float = 0.0
     line: str = ""
+    doing: str = ""
     fraction: float | None = None
     traffic: list[dict[str, Any]] = field(default_factory=list)
 
@@ -108,11 +109,13 @@ class View:
             if previous.get("phase") != event.get("phase") or previous.get("weight_desired_pct") != event.get(
                 "weight_desired_pct"
             ):
-                self._console.print(f"    {_traffic_line(event)}", markup=False, highlight=False)
+                self._console.print(f"    {_traffic_line(event)}", markup=False, highlight=False, soft_wrap=True)
         elif event["kind"] in ("finished", "failed"):
             icon = _ICONS[step.state][0]
             seconds = f"{step.ended - step.began:.1f} s"
-            self._console.print(f"{icon} {title} ({seconds}) {step.line}", markup=False, highlight=False)
+            self._console.print(
+                f"{icon} {title} ({seconds}) {step.line}", markup=False, highlight=False, soft_wrap=True
+            )
 
 
 def _apply(step: _Step, event: dict[str, Any]) -> None:
@@ -120,9 +123,9 @@ def _apply(step: _Step, event: dict[str, Any]) -> None:
     if kind == "started":
         step.state, step.began = "running", event["time"]
     elif kind == "progress":
-        step.fraction, step.line = event["done"], event["text"]
+        step.fraction, step.doing = event["done"], event["text"]
     elif kind == "verdict":
-        step.line = event["verdict"]["summary"]
+        step.line = _without_gate(event["verdict"])
         step.fraction = None
         if event["verdict"]["outcome"] != "pass":
             step.state = "refused"
@@ -142,6 +145,11 @@ def _apply(step: _Step, event: dict[str, Any]) -> None:
         step.state = "refused" if step.state == "refused" else "done"
 
 
+def _without_gate(verdict: dict[str, Any]) -> str:
+    """The verdict's sentence; the title names the gate already."""
+    return str(verdict["summary"]).removeprefix(f"{verdict.get('gate', '')}: ")
+
+
 def _style_of_title(step: _Step) -> str:
     return {"waiting": "dim", "running": "bold cyan", "failed": "red"}.get(step.state, "")
 
@@ -156,7 +164,7 @@ def _line(step: _Step) -> Text:
     text = step.line
     if step.state == "running" and step.fraction is not None:
         filled = round(step.fraction * 10)
-        text = f"{'━' * filled}{'╌' * (10 - filled)} {text}"
+        text = f"{'━' * filled}{'╌' * (10 - filled)} {step.doing}"
     return Text(text, "red" if step.state == "failed" else "yellow" if step.state == "refused" else "")
 
 
@@ -177,7 +185,7 @@ def _traffic_line(event: dict[str, Any]) -> str:
     observed = event.get("weight_observed_pct")
     seen = "-" if observed is None else f"{observed:.0f} %"
     return (
-        f"{event.get('phase', '')}: trial wanted {event.get('weight_desired_pct', 0)} %, seen {seen}; "
+        f"{event.get('phase', '')}: trial wanted {event.get('weight_desired_pct', 0):.0f} %, seen {seen}; "
         f"answers {event.get('canary_requests', 0)} trial / {event.get('baseline_requests', 0)} in service, "
         f"errors {event.get('canary_errors', 0)} / {event.get('baseline_errors', 0)}; {event.get('reason', '')}"
     )

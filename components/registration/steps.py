@@ -58,6 +58,8 @@ def run_registration(
         subject_sha256=result.model_sha256,
         predicate=result.predicate(),
     )
+    how = "version" if result.is_new else "known already: version"
+    journal.event("outcome", text=f"{result.name}, {how} {result.version}", good=True)
     return result
 
 

@@ -66,6 +66,9 @@ def run_training(
         subject_sha256=trained.plain.model_sha256,
         predicate={**trained.statement(), "git_commit": git_commit, "mlflow_run": mlflow_run},
     )
+    best = next(entry for entry in trained.leaderboard if entry.recipe.name == trained.plain.name)
+    text = f"{len(trained.leaderboard)} candidates; the most accurate is {trained.plain.name}, AUC {best.auc.figure:.3f}"
+    journal.event("outcome", text=text, good=True)
     return trained
 
 
@@ -120,7 +123,17 @@ def run_search(
         predicate=predicate,
     )
     write_text(report, search_page(predicate))
+    journal.event("outcome", text=_told(predicate), good=True)
     return searched
+
+
+def _told(predicate: Mapping[str, Any]) -> str:
+    """The search in one line."""
+    if not predicate["searched"]:
+        return "the plain model is fair: nothing to search for"
+    tried = predicate["alternatives"]
+    eligible = sum(alternative["eligible"] for alternative in tried)
+    return f"{len(tried)} tried, {eligible} keep every line; taken: {predicate['chosen']}"
 
 
 def search_page(predicate: Mapping[str, Any]) -> str:
