@@ -132,7 +132,8 @@ def _data(tensor: Mapping[str, Any], check: FeatureCheck, rows: int) -> Sequence
         raise RefusedRequestError(
             400, "invalid_input", f"input {name!r}: its shape differs from the first input's", feature=name
         )
-    if tensor.get("datatype") not in check.datatypes:
+    datatype = tensor.get("datatype")
+    if not isinstance(datatype, str) or datatype not in check.datatypes:
         allowed = ", ".join(sorted(check.datatypes))
         raise RefusedRequestError(400, "invalid_input", f"input {name!r}: datatype; allowed: {allowed}", feature=name)
     data = tensor.get("data")
