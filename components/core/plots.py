@@ -6,6 +6,7 @@ SVG. Nothing here computes a figure that was not recorded, and nothing here deci
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -180,7 +181,9 @@ def shap_summary_plot(details: Details, *, key: str = "summary") -> str:
 
 
 def _label(entry: Mapping[str, Any]) -> str:
-    return wrapped(str(entry["meaning"] or entry["feature"]))
+    """The feature's meaning without what stands in brackets or after a semicolon, in two lines."""
+    meaning = re.sub(r"\s*\([^)]*\)", "", str(entry["meaning"] or entry["feature"]))
+    return wrapped(meaning.partition(";")[0], 34)
 
 
 def _levels(values: Any) -> Any:

@@ -45,9 +45,11 @@ def traffic_plot(details: Details, *, key: str = "traffic") -> str:
     if observed:
         axes.plot(*zip(*observed, strict=True), ".", color=INK, markersize=6, label="Share it was seen to answer")
     top = 100 if max([0.0, *desired, *(share for _, share in observed)]) > 50 else 50
-    end = max([*times, details.get("traffic_back_s") or 0.0, 1.0])
+    end = max([*times, all_back_s(details) or 0.0, 1.0])
     _mark(axes, details, end, top)
-    axes.set(xlim=(0, end * 1.02), ylim=(-0.02 * top, 1.34 * top), yticks=[share * top / 4 for share in range(5)])
+    axes.set(
+        xlim=(0, end * 1.02), ylim=(-0.02 * top, 1.34 * top), yticks=range(0, top + 1, top // 4 if top > 50 else 10)
+    )
     axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g} %")
     axes.set_xlabel("Seconds since the trial began")
     axes.set_ylabel("Requests to the new release")
@@ -59,6 +61,13 @@ def traffic_plot(details: Details, *, key: str = "traffic") -> str:
     return inline_svg(figure, key=key, alt=alt.strip())
 
 
+def all_back_s(details: Details) -> float | None:
+    """When all traffic was back: the last request to the new release, and not before it was decided."""
+    if details.get("traffic_back_s") is None:
+        return None
+    return max(float(details["traffic_back_s"]), float(details.get("decided_s") or 0.0))
+
+
 def _moments(details: Details) -> list[tuple[float, str, str]]:
     """(seconds, words, colour) of what happened, in order of time."""
     ended = {"Promoted": ("promoted", GREEN), "RolledBack": ("decided to take it back", VERMILLION)}
@@ -66,16 +75,17 @@ def _moments(details: Details) -> list[tuple[float, str, str]]:
     found = [
         (details.get("first_bad_answer_s"), "first bad answer", "#8a5a00"),
         (details.get("decided_s"), words, colour),
-        (details.get("traffic_back_s"), "all traffic back", BLUE),
+        (all_back_s(details), "all traffic back", BLUE),
     ]
-    return sorted((float(time), text, colour) for time, text, colour in found if time is not None)
+    known = [(float(time), text, colour) for time, text, colour in found if time is not None]
+    return sorted(known, key=lambda moment: moment[0])
 
 
 def _mark(axes: Any, details: Details, end: float, top: float) -> None:
     """Vertical lines with their words above the curve, on three levels so that near ones do not overlap."""
-    first, back = details.get("first_bad_answer_s"), details.get("traffic_back_s")
+    first, back = details.get("first_bad_answer_s"), all_back_s(details)
     if first is not None and back is not None:
-        axes.axvspan(first, back, color=VERMILLION, alpha=0.07, linewidth=0, label="Customers could get a bad answer")
+        axes.axvspan(first, back, color=VERMILLION, alpha=0.07, linewidth=0, label="First bad answer to all traffic back")
     for level, (time, text, colour) in enumerate(_moments(details)):
         height = (1.27 - 0.1 * level) * top
         axes.plot([time, time], [0, height - 0.03 * top], color=colour, linewidth=1.3)

@@ -86,6 +86,7 @@ class TrialView:
     badge: str
     details: Mapping[str, Any]
     plot: Markup
+    taken_s: float | None  # from the first bad answer until all traffic was back
 
 
 def build_report(statements: Statements, summary: Mapping[str, Any]) -> str:
@@ -307,7 +308,7 @@ def _explanation(statements: Statements) -> dict[str, Any] | None:
 
 
 def _trials(statements: Statements) -> list[TrialView]:
-    from tallystick.components.core.plots import traffic_plot
+    from tallystick.components.core.plots_traffic import all_back_s, traffic_plot
 
     views = []
     for step, details in trials(statements):
@@ -317,5 +318,7 @@ def _trials(statements: Statements) -> list[TrialView]:
             look = "pass" if details["phase"] == "RolledBack" else "fail"
         title = _REHEARSALS.get(step, step) if rehearsal else "The release"
         plot = Markup(traffic_plot(details, key=f"traffic-{step}")) if details["timeline"] else Markup("")  # noqa: S704
-        views.append(TrialView(title=title, look=look, badge=badge, details=details, plot=plot))
+        first, back = details.get("first_bad_answer_s"), all_back_s(details)
+        taken = None if first is None or back is None else back - first
+        views.append(TrialView(title=title, look=look, badge=badge, details=details, plot=plot, taken_s=taken))
     return views
