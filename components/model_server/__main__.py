@@ -9,14 +9,12 @@ import argparse
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from tallystick.components.core.errors import ExitCode, InputError, TallystickError
 from tallystick.components.core.model_package import read_package
 from tallystick.components.model_server.counters import Counters
-from tallystick.components.model_server.fetching import fetch_package
+from tallystick.components.model_server.fetching import fetched_package
 from tallystick.components.model_server.logs import Log
 from tallystick.components.model_server.serving import listen, load_service, serve
 from tallystick.components.model_server.settings import Settings
@@ -77,8 +75,8 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
 
 def run(settings: Settings, log: Log) -> int:
     """Fetch, check, load and serve; returns the exit code."""
-    with tempfile.TemporaryDirectory(prefix="model-") as folder:
-        package = read_package(fetch_package(settings.model, Path(folder)), expected_digest=settings.digest or None)
+    with fetched_package(settings.model) as folder:
+        package = read_package(folder, expected_digest=settings.digest or None)
         counters = Counters(package, workers=settings.workers)
         sockets = _listen(settings)
         told = {"model": package.name, "version": package.version, "digest": f"sha256:{package.digest}"}

@@ -6,6 +6,9 @@ against the one that was told.
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,32 +20,41 @@ from tallystick.components.core.storage import ObjectStore, open_store
 _ALLOWED = "a folder, s3://bucket/prefix or models:/name@alias"
 
 
-def fetch_package(uri: str, target: Path) -> Path:
-    """Return a local folder with the package that `uri` names.
+@contextlib.contextmanager
+def fetched_package(uri: str) -> Iterator[Path]:
+    """A local folder with the package that `uri` names, for as long as the block runs.
 
-    Parameters
-    ----------
-    target
-        An empty folder for what has to be fetched; left alone for a local folder.
+    A local folder is used where it is, so that a server which reads one needs no place to write.
 
     Raises
     ------
     InputError
-        No such folder, or a scheme that is not known.
+        No such folder, a scheme that is not known, or no place to put what is fetched.
     StorageError
         The bucket or the registry cannot be read.
     """
     scheme = urlsplit(uri).scheme
-    if scheme == "s3":
-        return _from_store(open_store(uri), target)
-    if scheme == "models":
-        return _from_registry(uri, target)
+    if scheme in ("s3", "models"):
+        with _scratch_folder() as target:
+            yield _from_store(open_store(uri), target) if scheme == "s3" else _from_registry(uri, target)
+        return
     if scheme not in ("", "file") and len(scheme) > 1:
         raise InputError(uri, f"unknown scheme {scheme}:", _ALLOWED)
     folder = Path(urlsplit(uri).path if scheme == "file" else uri)
     if not folder.is_dir():
         raise InputError(uri, "no such folder", _ALLOWED)
-    return folder
+    yield folder
+
+
+@contextlib.contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="model-")
+    except OSError as error:
+        problem = f"the model cannot be put anywhere ({error.strerror})"
+        raise InputError("temporary folder", problem, "a writable /tmp, for instance an emptyDir") from error
+    with folder as path:
+        yield Path(path)
 
 
 def _from_store(store: ObjectStore, target: Path) -> Path:
