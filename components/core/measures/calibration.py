@@ -59,8 +59,13 @@ def _by_rank(scores: Floats, bins: int) -> list[Integers]:
     order = np.argsort(scores, kind="stable")
     ranked = scores[order]
     cuts = [round(len(scores) * k / bins) for k in range(1, bins)]
-    # A cut inside a run of equal scores moves to the run's start.
-    cuts = sorted({int(np.searchsorted(ranked, ranked[cut], side="left")) for cut in cuts if cut < len(scores)})
+    # A cut inside a run of equal scores moves to the run's nearer end.
+    moved = set()
+    for cut in cuts:
+        if cut < len(scores):
+            start, end = (int(np.searchsorted(ranked, ranked[cut], side=side)) for side in ("left", "right"))
+            moved.add(start if cut - start <= end - cut else end)
+    cuts = sorted(moved)
     return [part for part in np.split(order, cuts) if len(part)]
 
 
