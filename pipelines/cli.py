@@ -240,7 +240,13 @@ def _validate(options: argparse.Namespace) -> ExitCode:
 
     contract = parse_contract(_read(options.contract), str(options.contract))
     policy = parse_policy(_read(options.policy), str(options.policy)) if options.policy else None
-    result = validate(options.data, contract, policy, reference_profile=options.reference_profile)
+    result = validate(
+        options.data,
+        contract,
+        policy,
+        reference_profile=options.reference_profile,
+        policy_name=str(options.policy),
+    )
     if options.report:
         _write(result.report, options.report)
     if options.json:

@@ -56,7 +56,7 @@ def _environment(folder: Path) -> Environment:
 
 
 def figure(value: float | None, digits: int = 4) -> str:
-    """A number with `digits` significant digits (whole numbers in full); an en dash where it is missing, NaN or infinite."""
+    """A number with `digits` significant digits, whole numbers in full; an en dash where it is missing or infinite."""
     known = finite(value)
     if known is None:
         return UNKNOWN

@@ -77,7 +77,12 @@ class _Findings:
 
 
 def validate(
-    data: str, contract: Contract, policy: Policy | None = None, *, reference_profile: str = ""
+    data: str,
+    contract: Contract,
+    policy: Policy | None = None,
+    *,
+    reference_profile: str = "",
+    policy_name: str = "policy.yaml",
 ) -> ValidationResult:
     """Check data against its contract; nothing is left on disk.
 
@@ -89,6 +94,8 @@ def validate(
         For its ``data`` rules and the smallest group; without it the defaults hold and group sizes are recorded.
     reference_profile
         ``profile.json`` of an earlier model or validation, by path or s3:// URL, to measure drift against.
+    policy_name
+        What to call the policy in messages.
 
     Raises
     ------
@@ -98,7 +105,7 @@ def validate(
         A bucket that cannot be read.
     """
     if policy is not None:
-        check_agreement(contract, policy)
+        check_agreement(contract, policy, policy_name=policy_name)
     with tempfile.TemporaryDirectory(prefix="tallystick-") as folder:
         source = open_source(data, Path(folder))
         table = typed_table(read_cells(source), contract, source.name)

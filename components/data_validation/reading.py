@@ -151,7 +151,10 @@ def _read_csv(source: Source, *, compressed: bool) -> pd.DataFrame:
 
 
 def _text_bytes(source: Source, *, compressed: bool) -> bytes:
-    """The file's bytes, known to be UTF-8 text with closed quotes, without a byte order mark."""
+    """The file's bytes, known to be UTF-8 text with closed quotes and a last line break, without a byte order mark.
+
+    Half a number is a number too: only the missing line break tells a file that was cut off in its last cell.
+    """
     name = source.name
     content = source.path.read_bytes()
     if compressed:
@@ -180,6 +183,13 @@ def _text_bytes(source: Source, *, compressed: bool) -> bytes:
     if b"\x00" in content:
         line = content.count(b"\n", 0, content.index(b"\x00")) + 1
         raise InputError(name, f"is no text: a zero byte stands in line {line}", "CSV in UTF-8")
+    if not content.endswith((b"\n", b"\r")):
+        raise InputError(
+            name,
+            f"ends in the middle of a line, {_cut(content.splitlines()[-1].decode())!r}: it may be cut off",
+            "a line break after the last row",
+            "export it again, or add the line break if the row is whole",
+        )
     if content.count(b'"') % 2:
         raise InputError(
             name, "a quoted text is never closed: the file may be cut off", 'an even number of "', "export it again"

@@ -51,7 +51,6 @@ def test_source_carries_the_digest_of_the_bytes(tmp_path: Path) -> None:
         ("crlf.csv", PLAIN.replace(b"\n", b"\r\n")),
         ("bom.csv", b"\xef\xbb\xbf" + PLAIN),
         ("blank_lines.csv", b"\n" + PLAIN + b"\n\n"),
-        ("no_last_newline.csv", PLAIN.rstrip()),
         ("squeezed.csv.gz", gzip.compress(PLAIN)),
         ("UPPER.CSV", PLAIN),
     ],
@@ -97,6 +96,10 @@ def test_parquet_types_of_other_tools_are_read_as_plain_values(tmp_path: Path) -
         (b"\n \n", "is empty"),
         (b"age,name\n", "has a header and no rows"),
         (b"age,name\n41,Ana\n7\n", "row 2: has 1 field: the file may be cut off; allowed: 2 fields"),
+        (
+            b"age,rate\n41,0.84\n7,0.1",
+            "ends in the middle of a line, '7,0.1': it may be cut off; allowed: a line break",
+        ),
         (b"age,name\n41,Ana,x\n", "row 1: has 3 fields: a text with a comma must stand in quotes; allowed: 2 fields"),
         (b'age,name\n41,"Ana\n7,Bo\n', "a quoted text is never closed: the file may be cut off"),
         (b"age;name\n41;Ana\n", "separated by semicolons; allowed: columns separated by commas"),
@@ -113,6 +116,16 @@ def test_parquet_types_of_other_tools_are_read_as_plain_values(tmp_path: Path) -
 )
 def test_unreadable_csv_is_bad_input(tmp_path: Path, content: bytes, says: str) -> None:
     assert says in str(refusal(tmp_path, "a.csv", content))
+
+
+@pytest.mark.parametrize("kept", range(1, 40))
+def test_csv_cut_off_anywhere_but_after_a_row_is_bad_input(tmp_path: Path, kept: int) -> None:
+    content = b"age,rate\n41,0.845\n7,0.175\n19,0.25\n63,0.5\n"
+    if content[:kept].endswith(b"\n") and kept > len(b"age,rate\n"):
+        (tmp_path / "a.csv").write_bytes(content[:kept])
+        assert len(read(tmp_path / "a.csv")) == content[:kept].count(b"\n") - 1
+    else:
+        refusal(tmp_path, "a.csv", content[:kept])
 
 
 def test_cut_off_gzip_is_bad_input(tmp_path: Path) -> None:
