@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tallystick.components.core.contract import Contract
 from tallystick.components.core.encoding import Feature
-from tallystick.components.core.ensembles import Floats, Integers, probability, score
+from tallystick.components.core.ensembles import Floats, Integers, probability
 from tallystick.components.core.model_package import ModelPackage
 from tallystick.components.core.reasons import ReasonGroups
 from tallystick.components.core.verdicts import Check, Outcome, compare
@@ -46,11 +46,29 @@ class Explained:
     declined: npt.NDArray[np.bool_]
 
 
-def additivity(explained: Explained, *, tolerance: float, clause: str) -> Iterator[Check]:
+class ServedGraph:
+    """The ONNX graph that the model server runs, for scores as customers get them."""
+
+    def __init__(self, package: ModelPackage) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        path = str(package.folder / "model.onnx")
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+
+    def score(self, matrix: Floats) -> Floats:
+        """Probability of the adverse outcome of encoded rows, shape (rows,)."""
+        (scores,) = self._session.run(None, {self._input: matrix})
+        return np.asarray(scores, dtype=np.float64).ravel()
+
+
+def additivity(explained: Explained, graph: ServedGraph, *, tolerance: float, clause: str) -> Iterator[Check]:
     """Base and contributions add up to the score that the model gives: of its arrays, and of the graph it serves."""
     arithmetic = explained.package.arithmetic
     told = probability(explained.base + explained.contributions.sum(axis=1), arithmetic.link)
-    for of, scores in (("arrays", explained.scores), ("served graph", _graph_scores(explained))):
+    for of, scores in (("arrays", explained.scores), ("served graph", graph.score(explained.matrix))):
         error = float(np.abs(told - scores).max())
         yield Check(
             name="additivity",
@@ -63,18 +81,6 @@ def additivity(explained: Explained, *, tolerance: float, clause: str) -> Iterat
             detail=f"reasons add up to the score of the model's {of} within {error:.1e} for {len(scores)} applicants",
             clause=clause,
         )
-
-
-def _graph_scores(explained: Explained) -> Floats:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(explained.package.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-    )
-    (scores,) = session.run(None, {session.get_inputs()[0].name: explained.matrix})
-    return np.asarray(scores, dtype=np.float64).ravel()
 
 
 def agreement_with_shap(
@@ -163,25 +169,31 @@ def reasons_for_everyone(explained: Explained, *, clause: str) -> Check:
 
 
 def monotonic_directions(
-    explained: Explained, contract: Contract, matrix: Floats, columns: Mapping[str, Sequence[Any]]
+    package: ModelPackage,
+    graph: ServedGraph,
+    contract: Contract,
+    matrix: Floats,
+    columns: Mapping[str, Sequence[Any]],
 ) -> Iterator[Check]:
     """Moving one feature alone in the contract's direction never moves the score against it.
 
     Parameters
     ----------
+    graph
+        The graph that is served; additivity has held it against the arrays.
     matrix
         Encoded applicants to move, shape (rows, encoded columns).
     columns
         Values of all applicants: each feature is moved over a grid of the values that occur.
     """
     start = 0
-    for feature in explained.package.interface.features:
+    for feature in package.interface.features:
         position, start = start, start + len(feature.encoded_names)
         declared = next((c.monotonic for c in contract.features if c.name == feature.name), None)
         if declared is None:
             continue
         grid = _grid(feature, columns[feature.name])
-        against = _largest_step_against(explained.package, matrix, position, grid, declared == "increasing")
+        against = _largest_step_against(graph, matrix, position, grid, declared == "increasing")
         holds = against <= _ROUNDING
         yield Check(
             name="monotonic",
@@ -215,13 +227,11 @@ def _grid(feature: Feature, values: Sequence[Any]) -> Floats:
     return distinct[np.linspace(0, len(distinct) - 1, _GRID_POINTS).round().astype(np.intp)]
 
 
-def _largest_step_against(
-    package: ModelPackage, matrix: Floats, position: int, grid: Floats, increasing: bool
-) -> float:
+def _largest_step_against(graph: ServedGraph, matrix: Floats, position: int, grid: Floats, increasing: bool) -> float:
     """Largest move of a score against the direction between neighbouring values of the grid; 0.0 for none."""
     if len(grid) < 2:
         return 0.0
     moved = np.repeat(matrix, len(grid), axis=0)
     moved[:, position] = np.tile(grid, len(matrix))
-    steps = np.diff(score(package.arithmetic, moved).reshape(len(matrix), len(grid)), axis=1)
+    steps = np.diff(graph.score(moved).reshape(len(matrix), len(grid)), axis=1)
     return max(0.0, float((-steps if increasing else steps).max()))

@@ -29,6 +29,7 @@ from tallystick.components.core.reasons import ReasonGroups
 from tallystick.components.core.verdicts import Verdict
 from tallystick.components.explainability.checks import (
     Explained,
+    ServedGraph,
     additivity,
     agreement_with_shap,
     by_feature,
@@ -93,14 +94,15 @@ def explain(
     )
     compared = np.searchsorted(rows, sampled[:_ROWS_COMPARED])
     reference = shap_contributions(package.arithmetic, matrix[rows[compared]])
+    graph = ServedGraph(package)
     tolerance = policy.reasons.additivity_tolerance
     checks = (
-        *additivity(explained, tolerance=tolerance, clause=policy.reasons.clause),
+        *additivity(explained, graph, tolerance=tolerance, clause=policy.reasons.clause),
         agreement_with_shap(explained, compared, reference, tolerance=tolerance),
         texts_of_the_contract(package, contract, clause=policy.reasons.clause),
         only_permitted_columns(package, contract),
         reasons_for_everyone(explained, clause=policy.reasons.clause),
-        *monotonic_directions(explained, contract, matrix[sampled[:_ROWS_COMPARED]], columns),
+        *monotonic_directions(package, graph, contract, matrix[sampled[:_ROWS_COMPARED]], columns),
     )
     verdict = Verdict(
         gate="explainability",

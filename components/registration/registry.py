@@ -154,8 +154,9 @@ def open_registry(tracking_uri: str, name: str) -> Iterator[Registry]:
     StorageError
         The registry cannot be reached, read or written.
     """
-    # MLflow reports its use to its makers unless this is set before it is imported.
+    # MLflow reports its use to its makers, and draws bars into the log, unless these are set before it is imported.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
