@@ -7,6 +7,7 @@ which threads add up changes the last bits, and with them the model's digest.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -173,6 +174,8 @@ def _reweighed(estimator: Any, matrix: Matrix, adverse: Integers, member: Intege
     # Weight on the constraint that the rest's adverse rate may not fall below the average: the only one that
     # a group with too many refusals needs, so one multiplier describes the whole predictor.
     grid = pd.DataFrame({0: [0.0, 0.0, multiplier, 0.0]}, index=index)
+    # fairlearn 0.15 uses pandas in ways that pandas 4 will refuse; both are pinned, and the log is no place for it.
+    warnings.filterwarnings("ignore", module="fairlearn", category=DeprecationWarning)
     search = GridSearch(estimator, DemographicParity(), grid=grid)
     search.fit(matrix, adverse, sensitive_features=member)
     return search.predictors_[0]
