@@ -21,6 +21,8 @@ MISSING, KNOWN = "no value", "any value"
 _DISCRETE_VALUES = 50
 _BINS = 20
 _SMALLEST_LEVEL = 5
+_NEIGHBOURS = 2
+_LEAST_NEIGHBOURS = 100
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -28,20 +30,26 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """The rows that share one value (or have none, or have any): how many, and how many are adverse."""
+    """The rows that share one value (or have none, or have any): how many, and how many are adverse.
+
+    ``expected_rate`` is the adverse rate that they are held against: of all rows, or of the nearest other values
+    in a column of many different numbers, where an honest feature's rate changes from one end to the other.
+    """
 
     value: str
     rows: int
     adverse: int
+    expected_rate: float
 
-    def p_value(self, adverse_rate: float) -> float:
-        """Chance that so many rows of one outcome come from rows of the base rate; 1.0 where both occur.
+    @property
+    def p_value(self) -> float:
+        """Chance that so many rows have one outcome only; 1.0 where both occur.
 
         Exact: ``(1 - rate)^rows`` for no adverse row, ``rate^rows`` for adverse rows only.
         """
         if self.adverse == 0:
-            return float((1 - adverse_rate) ** self.rows)
-        return float(adverse_rate**self.rows) if self.adverse == self.rows else 1.0
+            return float((1 - self.expected_rate) ** self.rows)
+        return float(self.expected_rate**self.rows) if self.adverse == self.rows else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +96,10 @@ def leakage_of(table: pd.DataFrame, columns: Sequence[str], adverse: Integers, s
     half = np.random.default_rng(seed).permutation(len(adverse)) % 2 == 0
     levels = {name: tuple(_levels(table[name], adverse)) for name in columns}
     looked_at = max(1, sum(len(found) for found in levels.values()))
-    base = float(adverse.mean())
     result = []
     for name in columns:
-        worst = min(levels[name], key=lambda level: level.p_value(base), default=None)
-        p_value = min(1.0, worst.p_value(base) * looked_at) if worst else 1.0
+        worst = min(levels[name], key=lambda level: level.p_value, default=None)
+        p_value = min(1.0, worst.p_value * looked_at) if worst else 1.0
         aucs = _aucs(table[name], adverse, half)
         by = max(aucs, key=lambda key: aucs[key])
         one_sided = worst if worst and worst.adverse in (0, worst.rows) else None
@@ -102,16 +109,48 @@ def leakage_of(table: pd.DataFrame, columns: Sequence[str], adverse: Integers, s
 
 def _levels(values: pd.Series, adverse: Integers) -> Iterator[Level]:
     """Values that some rows share, and having or missing a value where both occur."""
-    codes, found = pd.factorize(values)
-    distinct = np.asarray(found, dtype=object)
-    missing = codes < 0
+    base = float(adverse.mean())
+    missing = values.isna().to_numpy(dtype=bool)
     if missing.any() and not missing.all():
-        yield Level(value=MISSING, rows=int(missing.sum()), adverse=int(adverse[missing].sum()))
-        yield Level(value=KNOWN, rows=int((~missing).sum()), adverse=int(adverse[~missing].sum()))
-    rows = np.bincount(codes[~missing], minlength=len(distinct))
-    bad = np.bincount(codes[~missing], weights=adverse[~missing], minlength=len(distinct))
+        for name, members in ((MISSING, missing), (KNOWN, ~missing)):
+            yield Level(value=name, rows=int(members.sum()), adverse=int(adverse[members].sum()), expected_rate=base)
+    known = values[~missing]
+    ordered = _is_many_numbers(known)
+    codes, found = pd.factorize(known, sort=ordered)
+    distinct = np.asarray(found, dtype=object)
+    rows = np.bincount(codes, minlength=len(distinct))
+    bad = np.bincount(codes, weights=adverse[~missing], minlength=len(distinct))
+    rates = _neighbours_rates(rows, bad.astype(np.float64), base) if ordered else np.full(len(distinct), base)
     for place in np.flatnonzero(rows >= _SMALLEST_LEVEL):
-        yield Level(value=str(distinct[place]), rows=int(rows[place]), adverse=int(bad[place]))
+        yield Level(
+            value=str(distinct[place]),
+            rows=int(rows[place]),
+            adverse=int(bad[place]),
+            expected_rate=float(rates[place]),
+        )
+
+
+def _is_many_numbers(values: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(values.dtype)) and values.nunique() > _DISCRETE_VALUES
+
+
+def _neighbours_rates(rows: Integers, bad: Floats, base: float) -> Floats:
+    """Adverse rate around each of the rising values, on both sides, without the value itself; shape (values,).
+
+    On each side lie about twice the value's own rows, and a hundred at the least. One row at the base rate is
+    added, so that the rate is never 0 or 1.
+    """
+    last = np.cumsum(rows)
+    first = last - rows
+    bad_before = np.concatenate([[0.0], np.cumsum(bad)])
+    reach = np.maximum(_LEAST_NEIGHBOURS, _NEIGHBOURS * rows)
+    # Values whose first row lies within reach below, and whose last row lies within reach above.
+    low = np.searchsorted(first, first - reach, side="left")
+    high = np.searchsorted(last, last + reach, side="right")
+    rows_before = np.concatenate([[0], last])
+    around = rows_before[high] - rows_before[low] - rows
+    adverse_around = bad_before[high] - bad_before[low] - bad
+    return np.asarray((adverse_around + base) / (around + 1.0), dtype=np.float64)
 
 
 def _aucs(values: pd.Series, adverse: Integers, half: npt.NDArray[np.bool_]) -> dict[str, float]:
@@ -127,7 +166,7 @@ def _aucs(values: pd.Series, adverse: Integers, half: npt.NDArray[np.bool_]) -> 
 
 def _coded(values: pd.Series) -> Integers:
     """Each row's value as a small number; many different numbers as twenty bins; missing as one more."""
-    if pd.api.types.is_numeric_dtype(values.dtype) and values.nunique() > _DISCRETE_VALUES:
+    if _is_many_numbers(values):
         numbers = values.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
         edges = np.unique(np.nanquantile(numbers, np.arange(1, _BINS) / _BINS))
         return np.where(np.isnan(numbers), len(edges) + 1, np.searchsorted(edges, numbers, side="left"))

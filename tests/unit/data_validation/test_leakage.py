@@ -87,9 +87,12 @@ def test_level_of_one_outcome_is_refused_though_most_rows_are_elsewhere(adverse:
 
 
 def test_p_value_of_a_level_is_the_exact_binomial_tail() -> None:
-    assert Level(value="3", rows=193, adverse=0).p_value(0.12) == pytest.approx(binom.pmf(0, 193, 0.12))
-    assert Level(value="3", rows=9, adverse=9).p_value(0.12) == pytest.approx(binom.pmf(9, 9, 0.12))
-    assert Level(value="3", rows=9, adverse=4).p_value(0.12) == 1.0
+    def p_value(rows: int, adverse: int) -> float:
+        return Level(value="3", rows=rows, adverse=adverse, expected_rate=0.12).p_value
+
+    assert p_value(193, 0) == pytest.approx(binom.pmf(0, 193, 0.12))
+    assert p_value(9, 9) == pytest.approx(binom.pmf(9, 9, 0.12))
+    assert p_value(9, 4) == 1.0
 
 
 def test_p_values_are_held_against_all_levels_of_all_columns(adverse: np.ndarray) -> None:
@@ -101,7 +104,7 @@ def test_p_values_are_held_against_all_levels_of_all_columns(adverse: np.ndarray
 
 
 def test_p_value_line_refuses_below_it_and_passes_at_it() -> None:
-    level = Level(value="3", rows=193, adverse=0)
+    level = Level(value="3", rows=193, adverse=0, expected_rate=0.12)
     leak = Leakage(column="x", auc=0.6, by="values", level=level, p_value=1e-6)
     assert refused(leak) == set()
     assert refused(Leakage(column="x", auc=0.6, by="values", level=level, p_value=0.99e-6)) == {"leakage_one_sided"}
@@ -115,6 +118,26 @@ def test_strong_honest_features_are_not_refused(adverse: np.ndarray) -> None:
         assert refused(measure(values, adverse)) == set()
     assert measure(continuous, adverse).auc > 0.9
     assert measure(graded, adverse).auc > 0.75
+
+
+def test_honest_end_of_a_long_scale_is_held_against_its_neighbours() -> None:
+    """The larger the limit the fewer default, and of those with the largest nobody: honest, and far from the base."""
+    generator = np.random.default_rng(9)
+    limits = np.round(generator.uniform(1, 100, 40_000))
+    outcome = (generator.random(40_000) < 0.5 * np.exp(-limits / 15)).astype(np.int64)
+    at_the_end = limits > 95
+    assert outcome[at_the_end].sum() <= 1
+    assert (1 - outcome.mean()) ** at_the_end.sum() < 1e-30
+    assert refused(measure(limits, outcome)) == set()
+
+
+def test_code_in_a_long_scale_is_refused_when_its_neighbours_are_mixed() -> None:
+    """An amount of exactly 50 stands for "not paid out"; amounts around it have both outcomes."""
+    generator = np.random.default_rng(9)
+    amounts = np.round(generator.uniform(1, 100, 20_000))
+    outcome = (generator.random(20_000) < 0.2).astype(np.int64)
+    outcome[amounts == 50] = 1
+    assert refused(measure(amounts, outcome)) == {"leakage_one_sided"}
 
 
 def test_many_rare_values_do_not_seem_to_know_the_outcome(adverse: np.ndarray) -> None:
