@@ -205,7 +205,7 @@ def alternatives_plot(details: Details, *, key: str = "alternatives") -> str:
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     eligible = sum(bool(a["eligible"]) for a in tried)
     alt = (
-        f"{len(tried)} models tried, {eligible} of them keep both lines. Plain model: AUC {plain['auc']:.3f}, "
+        f"Models tried: {len(tried)}, of which {eligible} keep every line. Plain model: AUC {plain['auc']:.3f}, "
         f"adverse impact ratio {plain['adverse_impact_ratio']:.2f}."
     )
     for chosen in [a for a in tried if a["chosen"]]:

@@ -84,9 +84,25 @@ def data(told: Told, contract: Contract) -> Section:
     if contract.source:
         blocks.append(Paragraph(f"Source: {contract.source}"))
     measured = {column["name"]: column for column in found["columns"]}
-    rows = tuple(_column_row(column, measured.get(column.name, {})) for column in contract.features)
-    header = ("Column", "Meaning", "Unit", "Smallest", "Mean", "Largest", "Missing", "May move the score")
-    blocks.append(Table(header, rows, frozenset({3, 4, 5, 6})))
+    used = {entry["feature"] for entry in told.details("explainability").get("importances", ())}
+    rows: tuple[tuple[str, ...], ...] = tuple(
+        ("yes" if column.name in used else "no", *_column_row(column, measured.get(column.name, {})))
+        for column in sorted(contract.features, key=lambda column: column.name not in used)
+    )
+    header: tuple[str, ...] = (
+        "Used",
+        "Column",
+        "Meaning",
+        "Unit",
+        "Smallest",
+        "Mean",
+        "Largest",
+        "Missing",
+        "May move the score",
+    )
+    if not used:
+        header, rows = header[1:], tuple(row[1:] for row in rows)
+    blocks.append(Table(header, rows, frozenset(range(len(header) - 5, len(header) - 1))))
     groups = [
         (name, group, f"{entry['rows']:,}", share(entry["adverse_rate"]))
         for name, attribute in found["groups"].items()
@@ -136,10 +152,10 @@ def training(told: Told, policy: Policy) -> Section:
     )
     blocks = (
         Paragraph(
-            f"{found['rows']:,} applications; {found['holdout_rows']:,} were held out and never used in training or "
-            f"search, the others were scored by {found['folds']}-fold cross-validation. Seed {policy.seed}. The most "
-            "accurate candidate is the plain model, chosen without a look at fairness; the benchmark is a simple "
-            "scorecard that every released model must match."
+            f"Developed on {found['rows']:,} applications, scored by {found['folds']}-fold cross-validation; "
+            f"{found['holdout_rows']:,} others were held out and never used in training or search. Seed {policy.seed}. "
+            "The most accurate candidate is the plain model, chosen without a look at fairness; the benchmark is a "
+            "simple scorecard that every released model must match."
         ),
         Table(("Candidate", "Kind", "Features", "AUC", "95 % interval", "Role"), rows, frozenset({2, 3, 4})),
     )

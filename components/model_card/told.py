@@ -70,8 +70,12 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def significant(value: float | None) -> str:
-    """A figure with three significant digits, as for values of very different sizes."""
-    return UNKNOWN if value is None else f"{value:,.3g}" if abs(value) < 1e6 and abs(value) >= 1e-3 else f"{value:.2e}"
+    """A figure with about three significant digits, as for values of very different sizes: 0, 0.021, 143, 5,200."""
+    if value is None:
+        return UNKNOWN
+    if value == 0 or abs(value) >= 999.5:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 1e-3 else f"{value:.1e}"
 
 
 def span(interval: Sequence[float] | None, digits: int = 3) -> str:

@@ -15,6 +15,7 @@ from tallystick.components.core.storage import FolderStore
 from tallystick.components.model_card.blocks import Bullets, Card, Paragraph, Section, Table, html, markdown
 from tallystick.components.model_card.logic import card_html, card_markdown
 from tallystick.components.model_card.steps import write_card
+from tallystick.components.model_card.told import significant
 from tests.support.candidates import write_candidate
 from tests.support.documents import CONTRACT_YAML, POLICY_YAML
 from tests.support.statements import CHOSEN, sample_statements
@@ -62,6 +63,26 @@ def test_what_is_kept_out_is_named_with_the_reason(statements):
     kept_out = section(card_markdown(statements, CONTRACT_YAML, POLICY_YAML), "Kept out of the model")
     assert "| reject\\_code | excluded | known only after the decision |" in kept_out
     assert "| race | sensitive |" in kept_out
+
+
+def test_features_that_the_model_uses_come_first_and_are_told_from_the_others(statements):
+    importances = statements["explainability"]["predicate"]["details"]["importances"]
+    importances[:] = [entry for entry in importances if entry["feature"] in ("unem", "pubrec")]
+    rows = [
+        line.split(" | ")[:2]
+        for line in section(card_markdown(statements, CONTRACT_YAML, POLICY_YAML), "Data").splitlines()
+        if line.startswith(("| yes", "| no"))
+    ]
+    assert rows == [["| yes", "pubrec"], ["| yes", "unem"], ["| no", "obrat"], ["| no", "loanprc"], ["| no", "term"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "\N{EN DASH}"), (0.0, "0"), (0.00099, "9.9e-04"), (0.001, "0.001"), (0.0211, "0.0211"), (143.2, "143"),
+     (999.4, "999"), (999.9, "1,000"), (1000.0, "1,000"), (-7920.0, "-7,920")],
+)  # fmt: skip
+def test_figures_of_very_different_sizes_are_readable(value, text):
+    assert significant(value) == text
 
 
 def test_which_shap_is_stated(statements):
