@@ -103,7 +103,8 @@ class Service:
                 **({"trace_id": trace[0][1][3:35].decode()} if trace else {}),
                 **({"kind": kind, "feature": field} if kind else {}),
             )
-        extra = [(b"x-request-id", request_id.encode()), *trace]
+        timing = (b"server-timing", b"infer;dur=%.3f" % (duration_s * 1e3))
+        extra = [(b"x-request-id", request_id.encode()), timing, *trace]
         await self._send(send, status, content, extra, close=self.draining or status in (408, 413))
 
     async def _answer(self, request: InferRequest) -> Answer:

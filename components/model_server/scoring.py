@@ -17,6 +17,7 @@ from tallystick.components.core.encoding import Matrix
 from tallystick.components.core.ensembles import Floats, probability
 from tallystick.components.core.errors import InputError
 from tallystick.components.core.model_package import ModelPackage
+from tallystick.components.core.onnx_runtime import onnxruntime
 from tallystick.components.core.reasons import PrincipalReason, ReasonGroups
 from tallystick.components.model_server.inputs import FeatureCheck, RowEncoder, Values
 from tallystick.components.model_server.protocol import Reasons
@@ -137,16 +138,15 @@ def load_session(package: ModelPackage, *, threads: int = 1) -> InferenceSession
     InputError
         The graph cannot be run, or takes other columns than the interface encodes.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     path = package.folder / "model.onnx"
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session: InferenceSession = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has no base class of its own for what it raises
         raise InputError(
             str(path), f"cannot be run ({type(error).__name__})", "a model written by tallystick"

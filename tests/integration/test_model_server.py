@@ -248,6 +248,16 @@ def test_sigterm_under_load_fails_no_request(package: ModelPackage, tmp_path: Pa
         assert staying.counted('tallystick_requests_total{outcome="ok"') > 0
 
 
+def test_nothing_is_kept_in_the_home_folder_and_no_telemetry_runs(package: ModelPackage, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    kept = home / ".cache" / "tallystick"
+    kept.mkdir(parents=True)
+    with server(package.folder, tmp_path, environment={"HOME": str(home), "XDG_CACHE_HOME": ""}) as found:
+        assert httpx.post(found.infer, content=BODIES[0]).status_code == 200
+        files = [path for path in home.rglob("*") if path.is_file()]
+    assert {path.parent for path in files} <= {kept}  # the compiled kernel, and no device identifier
+
+
 def test_sigterm_while_nothing_comes_ends_soon(package: ModelPackage, tmp_path: Path) -> None:
     with server(package.folder, tmp_path, "--drain-quiet-seconds", "0.2") as found:
         idle = httpx.Client()
