@@ -155,7 +155,7 @@ def _neighbours_rates(rows: Integers, bad: Floats, base: float) -> Floats:
 
 def _aucs(values: pd.Series, adverse: Integers, half: npt.NDArray[np.bool_]) -> dict[str, float]:
     known = values.notna().to_numpy(dtype=bool)
-    aucs = {"missingness": _auc((~known).astype(np.float64), adverse)}
+    aucs = {} if known.all() else {"missingness": _auc((~known).astype(np.float64), adverse)}
     codes = _coded(values)
     if pd.api.types.is_numeric_dtype(values.dtype):
         numbers = np.asarray(values[known], dtype=np.float64)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from tallystick.components.core.agreement import check_agreement
-from tallystick.components.core.contract import Column, Contract, parse_contract
+from tallystick.components.core.contract import Column, Contract, SensitiveAttribute, parse_contract
 from tallystick.components.core.errors import InputError
 from tallystick.components.core.evidence import EvidenceStore
 from tallystick.components.core.files import sha256_of_file, write_bytes, write_text
@@ -256,10 +256,7 @@ def _details(table: pd.DataFrame, contract: Contract, source: Source, found: _Fi
             "adverse_rate": float(adverse.mean()),
         },
         "columns": [_column_figures(table, column) for column in contract.columns if column.role != "excluded"],
-        "groups": {
-            name: {group: _group_figures(adverse, groups(table, attribute) == group) for group in attribute.group_names}
-            for name, attribute in contract.sensitive.items()
-        },
+        "groups": {name: _group_figures(table, adverse, attribute) for name, attribute in contract.sensitive.items()},
         "excluded": [
             {"name": column.name, "why": column.why} for column in contract.columns if column.role == "excluded"
         ],
@@ -302,6 +299,11 @@ def _column_figures(table: pd.DataFrame, column: Column) -> dict[str, Any]:
     return figures
 
 
-def _group_figures(adverse: np.ndarray, members: np.ndarray) -> dict[str, Any]:
-    rows = int(members.sum())
-    return {"rows": rows, "adverse_rate": float(adverse[members].mean()) if rows else None}
+def _group_figures(table: pd.DataFrame, adverse: np.ndarray, attribute: SensitiveAttribute) -> dict[str, Any]:
+    members = groups(table, attribute)
+    figures: dict[str, Any] = {}
+    for group in attribute.group_names:
+        own = members == group
+        rows = int(own.sum())
+        figures[group] = {"rows": rows, "adverse_rate": float(adverse[own].mean()) if rows else None}
+    return figures
