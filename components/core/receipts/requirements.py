@@ -68,9 +68,9 @@ def missing_evidence(
             if step not in overridden:
                 problems[step] = f"{step}: there is no such statement"
             continue
-        outcome = statement["predicate"].get("outcome", "pass")
-        if outcome != "pass" and step not in overridden:
-            problems[step] = f"{step}: its verdict is {outcome!r}"
+        outcome = _outcome(statement)
+        if outcome not in ("pass", "Promoted") and step not in overridden:
+            problems[step] = f"{step}: it ended with {outcome!r}"
         found = subject_digest(statement)
         if step in ABOUT_THE_MODEL and found != digest:
             problems[step] = f"{step}: it is about sha256:{found[:12]}, another model"
@@ -103,6 +103,14 @@ def require_complete(
     problems = missing_evidence(statements, rules, digest=digest.removeprefix("sha256:"), overridden=overridden)
     if problems:
         raise EvidenceRefusedError("the evidence is not complete: " + "; ".join(problems.values()))
+
+
+def _outcome(statement: Mapping[str, Any]) -> str:
+    """A gate's verdict, how a rollout ended, or "pass" where a statement only records."""
+    said = statement["predicate"]
+    details = said.get("details")
+    phase = details.get("phase") if isinstance(details, Mapping) else None
+    return str(said.get("outcome") or phase or "pass")
 
 
 def subject_digest(statement: Mapping[str, Any]) -> str:
