@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tallystick.components.core.contract import Contract
 from tallystick.components.core.encoding import Feature
 from tallystick.components.core.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _DATATYPES = {"category": "BYTES", "boolean": "BOOL", "integer": "INT64", "number": "FP64"}
 
@@ -20,7 +22,7 @@ def held_out_rows(dataset: Path, predictions: Path, features: Sequence[Feature])
     Parameters
     ----------
     dataset
-        The validated data (Parquet).
+        The validated data: Parquet, or a CSV by its ending.
     predictions
         The candidate's predictions: which rows are the hold-out sample. All rows are taken where it is absent.
     features
@@ -35,7 +37,7 @@ def held_out_rows(dataset: Path, predictions: Path, features: Sequence[Feature])
 
     from tallystick.components.core.frames import feature_values
 
-    table = pd.read_parquet(dataset)
+    table = _table(dataset)
     if predictions.is_file():
         told = pd.read_parquet(predictions, columns=["row", "sample"])
         table = table.iloc[told.loc[told["sample"] == "holdout", "row"].to_numpy()]
@@ -45,6 +47,17 @@ def held_out_rows(dataset: Path, predictions: Path, features: Sequence[Feature])
         raise InputError(str(predictions), "has no row of the sample holdout", "at least one")
     values = feature_values(table, features)
     return [{name: _plain(column[row]) for name, column in values.items()} for row in range(len(table))]
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """A CSV by its ending, else Parquet: an artifact of the pipeline has no ending."""
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path) if path.suffix in (".csv", ".gz") else pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pandas' and pyarrow's own errors are ValueErrors
+        problem = " ".join(str(error).split())[:200]
+        raise InputError(str(path), f"cannot be read ({problem})", "applications as CSV or Parquet") from error
 
 
 def _plain(value: Any) -> Any:
@@ -80,7 +93,6 @@ def request_bodies(features: Sequence[Feature], rows: Sequence[Mapping[str, Any]
     return [json.dumps({"inputs": inputs_of(features, [row]), "outputs": outputs}).encode() for row in rows]
 
 
-def all_features(contract: Contract, *models: Sequence[Feature]) -> tuple[Feature, ...]:
-    """Every feature that any of the models takes, once, in the contract's order."""
-    by_name = {feature.name: feature for model in models for feature in model}
-    return tuple(by_name[column.name] for column in contract.features if column.name in by_name)
+def all_features(*models: Sequence[Feature]) -> tuple[Feature, ...]:
+    """Every feature that any of the models takes, once."""
+    return tuple({feature.name: feature for model in reversed(models) for feature in model}.values())

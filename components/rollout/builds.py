@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from tallystick.components.core.model_package import ModelPackage, read_package
 from tallystick.components.model_server.__main__ import parse_settings
 from tallystick.components.model_server.app import Service
 from tallystick.components.model_server.counters import Counters
-from tallystick.components.model_server.fetching import fetch_package
 from tallystick.components.model_server.logs import Log
 from tallystick.components.model_server.protocol import InferRequest, RequestReader
 from tallystick.components.model_server.scoring import Scorer, load_session
@@ -48,15 +46,14 @@ class OtherInputsReader(RequestReader):
 
 
 def serve_build(arguments: Sequence[str], make_service: MakeService) -> int:
-    """Run a build until it is told to end, as the model server's own command does."""
+    """Run a build on a local model folder until it is told to end, as the model server's own command does."""
     settings = parse_settings(arguments, {})
     log = Log()
     try:
-        with tempfile.TemporaryDirectory(prefix="model-") as folder:
-            package = read_package(fetch_package(settings.model, Path(folder)), expected_digest=settings.digest or None)
-            scorer = Scorer(package, load_session(package))
-            service = make_service(package, scorer, Counters(package), settings, log)
-            serve(service, [listen(settings.host, settings.port)])
+        package = read_package(Path(settings.model), expected_digest=settings.digest or None)
+        scorer = Scorer(package, load_session(package))
+        service = make_service(package, scorer, Counters(package), settings, log)
+        serve(service, [listen(settings.host, settings.port)])
     except (TallystickError, OSError) as error:
         log.line("error", "not_started", reason=str(error))
         return int(ExitCode.BROKE)

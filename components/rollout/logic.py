@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tallystick.components.core.contract import Contract, parse_contract
+from tallystick.components.core.contract import parse_contract
 from tallystick.components.core.errors import StepError
 from tallystick.components.core.evidence import EvidenceStore
 from tallystick.components.core.files import write_text
@@ -44,7 +44,6 @@ class Release:
     champion: Path
     dataset: Path
     folder: Path
-    contract: Contract
     rules: RolloutRules
     seed: int
 
@@ -72,7 +71,7 @@ def try_release(release: Release, *, name: str, story: str, journal: Journal) ->
     """
     candidate = read_package(release.candidate / "model")
     champion = read_package(release.champion / "model")
-    features = all_features(release.contract, candidate.interface.features, champion.interface.features)
+    features = all_features(candidate.interface.features, champion.interface.features)
     rows = held_out_rows(release.dataset, release.candidate / "predictions.parquet", features)
     release.folder.mkdir(parents=True, exist_ok=True)
     with LocalSite(release.folder, release.rules) as site:
@@ -142,7 +141,6 @@ def run_rollout(
         champion=champion,
         dataset=dataset,
         folder=timeline.parent / "trial",
-        contract=contract,
         rules=policy.rollout,
         seed=policy.seed,
     )

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tallystick.components.core.contract import Contract, parse_contract
 from tallystick.components.core.encoding import encode
 from tallystick.components.core.ensembles import score
 from tallystick.components.core.errors import StepError
@@ -113,7 +112,6 @@ def rehearse(
     champion: Path,
     dataset: Path,
     *,
-    contract: Contract,
     policy: Policy,
     store: EvidenceStore,
     folder: Path,
@@ -177,7 +175,7 @@ def main() -> int:
     for name, text in (
         ("champion", "folder of the model in service"),
         ("dataset", "validated data (Parquet)"),
-        ("contract", "contract.yaml"),
+        ("contract", "contract.yaml (the run's; the model itself says what it takes)"),
         ("policy", "policy.yaml"),
         ("evidence", "where statements are kept"),
         ("run-id", "name of the run in the evidence"),
@@ -190,7 +188,6 @@ def main() -> int:
         rehearse(
             Path(options.champion),
             Path(options.dataset),
-            contract=parse_contract(Path(options.contract).read_text(encoding="utf-8"), options.contract),
             policy=parse_policy(Path(options.policy).read_text(encoding="utf-8"), options.policy),
             store=EvidenceStore(open_store(options.evidence), options.run_id),
             folder=Path(options.logs or Path(options.evidence).parent / "rehearsal"),

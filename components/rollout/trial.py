@@ -106,7 +106,15 @@ class Recorder:
             for r in action.results
         ]
         self.timeline.append({**entry, "tests": tests})
-        self.journal.event("traffic", rollout=self.name, **entry)
+        harm = max((r.e_bad / r.bad_at for r in action.results), default=0.0)
+        health = min((r.e_good / r.good_at for r in action.results if r.required), default=0.0)
+        self.journal.event(
+            "traffic",
+            rollout=self.name,
+            **entry,
+            harm_of_needed=float(f"{harm:.3g}"),
+            health_of_needed=float(f"{min(health, 1.0):.3g}"),
+        )
 
     def _note_moments(self, state: State, now: float) -> None:
         if state.phase in (Phase.ROLLING_BACK, Phase.PROMOTING) and self.decided is None:

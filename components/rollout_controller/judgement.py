@@ -1,10 +1,12 @@
 """What the counts say about a release: per test good, bad or hold, with a sentence that holds the numbers.
 
 Harm is looked for over the whole trial and spends `alpha`, split evenly over all tests. Health is shown anew at
-every step and spends `beta`. Two traps shape it:
+every step and spends `beta`. Three traps shape it:
 
 - Where neither arm makes an error the comparison knows nothing, so health may also be shown by the canary's own
   rate against the service level.
+- A moment in which the machine stands still slows every request that is in flight: many slow answers, one event. So
+  no single look may decide about latency: its evidence of harm is capped (a smaller e-value is an e-value still).
 - A new model's scores rightly differ from the old one's. Both count them in bins of their *own* profile; bins are
   compared by rank, and the null hypothesis is "the shift is within the policy's maximum PSI", not "no shift".
 """
@@ -41,6 +43,7 @@ from tallystick.components.rollout_controller.wording import because, compared_e
 Finding = Literal["good", "bad", "hold"]
 
 _TAIL = 0.02
+_SLOW_LOOKS = 1.5
 _PRIOR_REQUESTS = 10.0
 _SMALLEST_RATE = 1e-6
 
@@ -122,19 +125,20 @@ class _Books:
         self.harm = dict(evidence.harm)
         self.health = dict(evidence.health)
 
-    def enter_harm(self, unit: str, log_e: Floats) -> None:
-        self.harm[unit] = self.harm.get(unit, Mixture()).advanced(log_e)
+    def enter_harm(self, unit: str, log_e: Floats, *, cap: float = math.inf) -> None:
+        self.harm[unit] = self.harm.get(unit, Mixture()).advanced(np.minimum(log_e, cap))
 
     def enter_health(self, unit: str, log_e: Floats) -> None:
         before = self.health.get(unit, (0.0,) * len(BETTER))
         self.health[unit] = tuple(max(NOTHING, a + b) for a, b in zip(before, log_e.tolist(), strict=True))
 
-    def enter_odds(self, unit: str, pair: Pair, *, harm_null: float, health_null: float) -> None:
+    def enter_odds(self, unit: str, pair: Pair, *, harm_null: float, health_null: float, cap: float = math.inf) -> None:
         """The comparison's two sides. Units exist from the first look on, so that the split of alpha is fixed."""
         self.harm.setdefault(unit, Mixture())
         self.health.setdefault(unit, (0.0,) * len(BETTER))
         if pair.informative:
-            self.enter_harm(unit, log_odds_evidence(pair, null=harm_null, alternatives=harm_null * np.array(WORSE)))
+            worse = harm_null * np.array(WORSE)
+            self.enter_harm(unit, log_odds_evidence(pair, null=harm_null, alternatives=worse), cap=cap)
             better = health_null * np.array(BETTER)
             self.enter_health(unit, log_odds_evidence(pair, null=health_null, alternatives=better))
 
@@ -174,6 +178,16 @@ def _errors(books: _Books, canary: Counts, baseline: Counts, rules: RolloutRules
     books.enter_odds("errors", pair, harm_null=limits.tolerated_odds_ratio, health_null=limits.maximum_error_odds_ratio)
 
 
+def harm_needed(rules: RolloutRules) -> float:
+    """The e-value at which a test takes the release back: alpha, split over the policy's tests and the two guards."""
+    return (len(rules.comparison.tests) + 2) / rules.comparison.alpha
+
+
+def _slow_cap(rules: RolloutRules) -> float:
+    """Log of what one look may say about latency: so much that two bad looks in a row suffice, and one does not."""
+    return math.log(harm_needed(rules)) / _SLOW_LOOKS
+
+
 def _slow(books: _Books, canary: Counts, baseline: Counts, rules: RolloutRules) -> None:
     common = {edge for edge, _ in canary.within} & {edge for edge, _ in baseline.within}
     limits = rules.comparison
@@ -189,6 +203,7 @@ def _slow(books: _Books, canary: Counts, baseline: Counts, rules: RolloutRules) 
             pair,
             harm_null=limits.tolerated_odds_ratio,
             health_null=limits.maximum_slow_odds_ratio,
+            cap=_slow_cap(rules),
         )
 
 
@@ -272,21 +287,25 @@ def _service_level(books: _Books, arm: str, counts: Counts, rules: RolloutRules)
     at_most = max((edge for edge in edges if edge <= level.maximum_p99_s), default=None)
     if at_least is not None and at_most is not None:
         surely, perhaps = counts.slower_than(at_least), counts.slower_than(at_most)
-        _enter_rate(books, f"{arm}:slow", counts.timed, surely, perhaps, limit=level.maximum_slow_rate)
+        _enter_rate(
+            books, f"{arm}:slow", counts.timed, surely, perhaps, limit=level.maximum_slow_rate, cap=_slow_cap(rules)
+        )
 
 
-def _enter_rate(books: _Books, unit: str, n: int, surely: int, perhaps: int, *, limit: float) -> None:
+def _enter_rate(
+    books: _Books, unit: str, n: int, surely: int, perhaps: int, *, limit: float, cap: float = math.inf
+) -> None:
     """One arm's own rate: harm counts what is surely an event, health what may be one."""
     books.harm.setdefault(unit, Mixture())
     if n > 0:
-        books.enter_harm(unit, log_rate_evidence(n, surely, limit=limit, factors=WORSE))
+        books.enter_harm(unit, log_rate_evidence(n, surely, limit=limit, factors=WORSE), cap=cap)
         books.enter_health(unit, log_rate_evidence(n, perhaps, limit=limit, factors=MUCH_BETTER))
 
 
 def judge(evidence: Evidence, rules: RolloutRules) -> tuple[TestResult, ...]:
     """What each test says now. The tests of the policy come first, then the service level's two."""
     wanted = rules.comparison.tests
-    bad_at = (len(wanted) + 2) / rules.comparison.alpha
+    bad_at = harm_needed(rules)
     good_at = 1.0 / rules.comparison.beta
     results = []
     for test in wanted:

@@ -15,7 +15,6 @@ import numpy as np
 import psutil
 import pytest
 
-from tallystick.components.core.contract import parse_contract
 from tallystick.components.core.evidence import EvidenceStore
 from tallystick.components.core.journal import Journal, read_events
 from tallystick.components.core.policy import Policy, RolloutRules, parse_policy
@@ -130,7 +129,7 @@ def once_in_step(act):
 def test_a_good_release_is_promoted_and_leaves_its_statement_page_and_events(models, tmp_path):
     release = Release(
         candidate=models.candidate, champion=models.champion, dataset=models.dataset, folder=tmp_path / "trial",
-        contract=parse_contract(LENDING_CONTRACT_YAML), rules=models.rules, seed=1,
+        rules=models.rules, seed=1,
     )  # fmt: skip
     trial = try_release(release, name="rollout", story="a test", journal=Journal(tmp_path / "journal.jsonl"))
     assert trial.promoted, trial.reason
@@ -185,7 +184,7 @@ def test_the_step_moves_the_registrys_champion_only_on_promotion(models, tmp_pat
 def test_three_bad_builds_are_taken_back_each_with_its_own_statement(models, tmp_path):
     store = EvidenceStore(FolderStore(tmp_path / "evidence"), "r1")
     trials = rehearse(
-        models.champion / "model", models.dataset, contract=parse_contract(LENDING_CONTRACT_YAML),
+        models.champion / "model", models.dataset,
         policy=models.policy, store=store, folder=tmp_path / "logs",
     )  # fmt: skip
     assert [trial.phase for trial in trials] == [Phase.ROLLED_BACK] * 3

@@ -80,7 +80,4 @@ def _split(destinations: list[dict[str, Any]], shares: Mapping[str, int], deploy
                 destination["subset"] = host.removeprefix(f"{deployment}-")
             added.append({**pattern, "destination": destination})
     kept = [*destinations, *added]
-    return [
-        {**{key: value for key, value in destination.items() if key != "weight"}, "weight": shares.get(_host(destination), 0)}
-        for destination in kept
-    ]  # fmt: skip
+    return [{**destination, "weight": shares.get(_host(destination), 0)} for destination in kept]

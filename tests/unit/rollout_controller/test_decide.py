@@ -275,3 +275,17 @@ def test_an_empty_observation_is_no_trouble_in_any_phase():
         state, action = decide(State(phase=phase), Observation(), 5.0, rules=rules())
         assert state.weight_pct == 0
         assert not (action.finished and state.phase not in (Phase.PROMOTED, Phase.ROLLED_BACK, Phase.FAILED))
+
+
+def test_one_look_at_which_the_machine_stood_still_takes_nothing_back_and_three_do():
+    stalled = FakeSite(rules())
+    stalled.turn(4)
+    stalled.canary = Behaviour(slow=0.9)
+    stalled.turn()
+    stalled.canary = Behaviour()
+    assert stalled.run().phase is Phase.PROMOTED
+    slow = FakeSite(rules())
+    slow.turn(4)
+    slow.canary = Behaviour(slow=0.9)
+    slow.turn(3)
+    assert slow.state.phase is Phase.ROLLING_BACK
