@@ -204,7 +204,8 @@ def monotonic_directions(
             count=len(matrix),
             outcome=Outcome.PASS if holds else Outcome.FAIL,
             detail=(
-                f"{feature.name}: the score is {declared} in it, at {len(grid)} values for {len(matrix)} applicants"
+                f"{feature.name}: the score never {'falls' if declared == 'increasing' else 'rises'} as it grows, "
+                f"over {len(grid)} values for {len(matrix)} applicants"
                 if holds
                 else f"{feature.name}: the contract says {declared}, yet the score moves against it by {against:.3g}"
             ),

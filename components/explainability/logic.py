@@ -55,7 +55,13 @@ class Explanation:
 
 
 def explain(
-    package: ModelPackage, table: pd.DataFrame, contract: Contract, policy: Policy, *, context: Mapping[str, str]
+    package: ModelPackage,
+    table: pd.DataFrame,
+    contract: Contract,
+    policy: Policy,
+    *,
+    name: str,
+    context: Mapping[str, str],
 ) -> Explanation:
     """Explain a sample of applicants and every declined one, and check the explanations.
 
@@ -65,6 +71,8 @@ def explain(
         The candidate, its bytes already checked.
     table
         The validated data; it is scored by the candidate's arrays.
+    name
+        What training calls the candidate.
     context
         Digests of data, contract and policy, kept in the verdict.
 
@@ -106,7 +114,7 @@ def explain(
     )
     verdict = Verdict(
         gate="explainability",
-        subject_name=package.name,
+        subject_name=name,
         subject_sha256=package.digest,
         checks=checks,
         context=dict(context),
@@ -223,7 +231,7 @@ def explain_candidate(candidate: Path, dataset: Path, contract: Contract, policy
         "policy_sha256": training.policy_sha256,
         "kind": read.model.kind,
     }
-    return explain(read.model, read_dataset(dataset), contract, policy, context=context)
+    return explain(read.model, read_dataset(dataset), contract, policy, name=training.name, context=context)
 
 
 def report_page(explanation: Explanation) -> str:

@@ -43,7 +43,7 @@ def table() -> pd.DataFrame:
 
 
 def explain(package, table, contract=CONTRACT, policy=POLICY):
-    return logic.explain(package, table, contract, policy, context={"data_sha256": "0" * 64})
+    return logic.explain(package, table, contract, policy, name="boosting", context={"data_sha256": "0" * 64})
 
 
 def outcomes(explanation, name):
