@@ -76,7 +76,6 @@ def _judge(drift: Drift, rules: DataRules) -> Check:
         name="population_stability_index",
         outcome=outcome,
         subject=drift.reference.name,
-        sample="against the reference profile",
         figure=index,
         threshold=rules.drift_psi,
         comparison="<=",
@@ -95,7 +94,6 @@ def unmatched_checks(features: Sequence[Feature], reference: Profile) -> list[Ch
             name="population_stability_index",
             outcome=Outcome.RECORDED,
             subject=feature.name,
-            sample="against the reference profile",
             detail=f"column {feature.name}: the reference profile does not have it, so nothing can be said of drift",
         )
         for feature in features
