@@ -67,7 +67,8 @@ def run_training(
         predicate={**trained.statement(), "git_commit": git_commit, "mlflow_run": mlflow_run},
     )
     best = next(entry for entry in trained.leaderboard if entry.recipe.name == trained.plain.name)
-    text = f"{len(trained.leaderboard)} candidates; the most accurate is {trained.plain.name}, AUC {best.auc.figure:.3f}"
+    count = len(trained.leaderboard)
+    text = f"{count} candidates; the most accurate is {trained.plain.name}, AUC {best.auc.figure:.3f}"
     journal.event("outcome", text=text, good=True)
     return trained
 

@@ -54,7 +54,7 @@ def log_runs(tracking_uri: str, experiment: str, parent: LoggedRun, children: Se
         for child in children:
             _log(client, experiment_id, child, {_PARENT: parent_id})
         return parent_id
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:  # ImportError: no driver for the database
         problem = " ".join(str(error).split())[:300]
         raise StorageError(f"{_shown(tracking_uri)}: the training could not be logged ({problem})") from error
 
@@ -121,4 +121,6 @@ def _log(client: Any, experiment_id: str, run: LoggedRun, tags: Mapping[str, str
 def _shown(tracking_uri: str) -> str:
     """The store's address without a user's name or password."""
     parts = urlsplit(tracking_uri)
+    if "@" not in parts.netloc:
+        return tracking_uri
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
