@@ -5,15 +5,17 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from tallystick.components.core.candidates import CandidateModel
+from tallystick.components.core.candidates import MODEL, CandidateModel
 from tallystick.components.core.contract import Contract, parse_contract
 from tallystick.components.core.evidence import EvidenceStore
 from tallystick.components.core.files import sha256_of_bytes
 from tallystick.components.core.journal import Journal
 from tallystick.components.core.judges import Subject, judge_fairness, judge_performance
+from tallystick.components.core.model_package import package_digest
 from tallystick.components.core.policy import Policy, parse_policy
 from tallystick.components.core.storage import open_store
 from tallystick.components.core.verdicts import Verdict
+from tallystick.components.registration.evidence_check import RegistrationRefusedError
 from tallystick.components.registration.logic import Registration, Request, register
 
 
@@ -30,27 +32,35 @@ def run_registration(
     tracking_uri: str,
     journal: Journal,
 ) -> Registration:
-    """Register, and leave the statement ``registration``; see :func:`logic.register` for what it raises."""
+    """Register, and leave the statement ``registration``, or ``registration_refused`` with the reason.
+
+    See :func:`logic.register` for what it raises.
+    """
     contract, policy = parse_contract(contract_yaml), parse_policy(policy_yaml)
     store = EvidenceStore(open_store(evidence), run_id)
 
     journal.progress(0.1, "checking the evidence")
-    result = register(
-        Request(
-            candidate=candidate,
-            benchmark=benchmark,
-            card=card,
-            champion=champion,
-            contract=contract,
-            contract_sha256=sha256_of_bytes(contract_yaml.encode()),
-            policy_sha256=sha256_of_bytes(policy_yaml.encode()),
-            statements=store.statements(),
-            tracking_uri=tracking_uri,
-            run_id=run_id,
-            judge_fairness=partial(_fairness, contract=contract, policy=policy),
-            judge_performance=partial(_performance, policy=policy),
-        )
+    request = Request(
+        candidate=candidate,
+        benchmark=benchmark,
+        card=card,
+        champion=champion,
+        contract=contract,
+        contract_sha256=sha256_of_bytes(contract_yaml.encode()),
+        policy_sha256=sha256_of_bytes(policy_yaml.encode()),
+        statements=store.statements(),
+        tracking_uri=tracking_uri,
+        run_id=run_id,
+        judge_fairness=partial(_fairness, contract=contract, policy=policy),
+        judge_performance=partial(_performance, policy=policy),
     )
+    try:
+        result = register(request)
+    except RegistrationRefusedError as refusal:
+        name, sha256 = contract.name, package_digest(candidate / MODEL)
+        predicate = {"reason": str(refusal)}
+        store.record("registration_refused", "refusal", subject_name=name, subject_sha256=sha256, predicate=predicate)
+        raise
     store.record(
         "registration",
         "registration",

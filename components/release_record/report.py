@@ -15,7 +15,7 @@ from markupsafe import Markup
 from tallystick.components.core.pages import UNKNOWN, render
 from tallystick.components.core.statements import details_of, verdict_of
 from tallystick.components.core.verdicts import Verdict
-from tallystick.components.release_record.summary import trials
+from tallystick.components.release_record.summary import refusal, trials
 from tallystick.components.release_record.words import (
     GATE_WORDS,
     gate_words,
@@ -210,6 +210,8 @@ def _not_reached(title: str) -> Stage:
 
 
 def _registered(statements: Statements) -> Stage:
+    if reason := refusal(statements):
+        return Stage(title="Registered with its evidence", look="fail", badge="refused", words=sentence(reason))
     if "registration" not in statements:
         return _not_reached("Registered with its evidence")
     found = details_of(statements["registration"])

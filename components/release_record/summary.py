@@ -112,13 +112,21 @@ def _ending(statements: Statements, exit_code: ExitCode, message: str) -> Ending
         return Ending(outcome="interrupted", exit_code=exit_code, headline=interrupted(statements))
     if exit_code is ExitCode.BAD_INPUT:
         return Ending(outcome="bad_input", exit_code=exit_code, headline=bad_input(message))
-    if exit_code is ExitCode.BROKE:
+    unregistered = refusal(statements)
+    if exit_code is ExitCode.BROKE and not unregistered:
         return Ending(outcome="broke", exit_code=exit_code, headline=broke(message))
     shut = next((v for gate in GATES if (v := verdict_of(statements.get(gate))) is not None and not v.passed), None)
-    if shut is not None or exit_code is ExitCode.GATE_REFUSED:
-        headline = refused(statements, shut, message)
+    if shut is not None or unregistered or exit_code is ExitCode.GATE_REFUSED:
+        headline = refused(statements, shut, unregistered or message)
         return Ending(outcome="refused", exit_code=ExitCode.GATE_REFUSED, headline=headline)
     return _ending_of_trials(statements, message)
+
+
+def refusal(statements: Statements) -> str:
+    """Why registration refused the model; empty where it did not, or where a later try registered it."""
+    if "registration" in statements or "registration_refused" not in statements:
+        return ""
+    return str(details_of(statements["registration_refused"])["reason"])
 
 
 def _ending_of_trials(statements: Statements, message: str) -> Ending:

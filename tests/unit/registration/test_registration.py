@@ -344,5 +344,9 @@ def test_a_real_candidate_is_registered_by_real_judges_on_evidence_that_the_gate
     assert (result.version, result.champion_version) == ("2", "1")
     assert store.statement("registration")["predicate"]["aliases"] == {"champion": "1", "candidate": "2"}
     stricter = LENDING_POLICY_YAML.replace("auc: {minimum: 0.70", "auc: {minimum: 0.71")
-    with pytest.raises(RegistrationRefusedError, match=r"another policy.*evaluation does not say what"):
+    assert store.statement("registration_refused") is None
+    with pytest.raises(RegistrationRefusedError, match=r"another policy.*evaluation does not say what") as refused:
         run_registration(**{**arguments, "policy_yaml": stricter})
+    stated = store.statement("registration_refused")
+    assert stated["predicate"]["reason"] == str(refused.value)
+    assert stated["subject"][0]["digest"]["sha256"] == digest

@@ -15,7 +15,7 @@ from tallystick.components.core.storage import FolderStore
 from tallystick.components.core.verdicts import Check, Outcome
 from tallystick.components.release_record.logic import build_summary, write_record
 from tests.support.schema import problems
-from tests.support.statements import CHOSEN, DATA, RUN, digest, rollout, sample_statements, verdict_statement
+from tests.support.statements import CHOSEN, DATA, RUN, digest, rollout, sample_statements, statement, verdict_statement
 
 SCHEMA = json.loads((Path(release_record.__file__).parent / "summary.schema.json").read_text(encoding="utf-8"))
 ORDER = (
@@ -131,6 +131,15 @@ def test_a_refused_registration_is_a_refusal_in_its_own_words():
     assert message in summary["headline"]
 
 
+def test_a_refusal_that_registration_stated_is_one_although_the_pipeline_only_says_that_it_failed():
+    reason = "home-loans has no champion to try the candidate against"
+    refused = {"registration_refused": statement("refusal", "home-loans", CHOSEN, {"reason": reason})}
+    summary = summary_of(until("explainability") | refused, exit_code=ExitCode.BROKE, message="registration failed")
+    assert (summary["outcome"], summary["exit_code"]) == ("refused", 3)
+    assert reason in summary["headline"]
+    assert summary_of(sample_statements() | refused)["outcome"] == "promoted"  # a later try registered it
+
+
 def test_a_release_that_was_taken_back_is_rolled_back():
     statements = until("registration") | {"rollout": rollout("rollout", fault="answering errors")}
     summary = summary_of(statements)
@@ -206,10 +215,8 @@ def test_a_gate_without_any_check_is_no_evidence():
 def test_the_exit_handler_keeps_the_record_beside_the_statements_and_not_among_them(tmp_path):
     store = EvidenceStore(FolderStore(tmp_path / "evidence"), "run")
     check = Check(name="rows", outcome=Outcome.FAIL, detail="80 rows, 500 are needed", figure=80, threshold=500)
-    statement = verdict_statement("data_validation", "loans.csv", DATA, [check], {"rows": 80, "source": "loans.csv"})
-    store.record(
-        "data_validation", "verdict", subject_name="loans.csv", subject_sha256=DATA, predicate=statement["predicate"]
-    )
+    predicate = verdict_statement("data_validation", "x", DATA, [check], {"rows": 80, "source": "x"})["predicate"]
+    store.record("data_validation", "verdict", subject_name="x", subject_sha256=DATA, predicate=predicate)
     record = {"run_id": "run", "evidence": str(tmp_path / "evidence"), "report": tmp_path / "report"}
     summary = write_record(**record, state="SUCCEEDED", error_message="")
     assert summary["outcome"] == "refused"
