@@ -23,6 +23,7 @@ from tallystick.components.rollout.replay import Replay
 from tallystick.components.rollout.site import INFER_PATH, Build, LocalSite
 from tallystick.components.rollout.trial import Trial, run_trial
 
+LONGEST_WARM_S = 5.0
 STORY = "The new release takes over step by step while held-out applications arrive as traffic."
 
 
@@ -74,20 +75,22 @@ def try_release(release: Release, *, name: str, story: str, journal: Journal) ->
     features = all_features(candidate.interface.features, champion.interface.features)
     rows = held_out_rows(release.dataset, release.candidate / "predictions.parquet", features)
     release.folder.mkdir(parents=True, exist_ok=True)
-    with LocalSite(release.folder, release.rules) as site:
+    # Here nothing serves after the trial, so the old version is kept warm only as long as one can wait for it.
+    rules = release.rules.model_copy(update={"keep_warm_s": min(release.rules.keep_warm_s, LONGEST_WARM_S)})
+    with LocalSite(release.folder, rules) as site:
         site.open(build_of(champion, candidate), build_of(candidate, champion))
         replay = Replay(
             port=site.files.port,
             path=INFER_PATH,
             bodies=request_bodies(features, rows),
-            rate=release.rules.replay_requests_per_s,
-            slow_after_s=release.rules.service_level.maximum_p99_s,
+            rate=rules.replay_requests_per_s,
+            slow_after_s=rules.service_level.maximum_p99_s,
             seed=release.seed,
         )
         replay.start()
         try:
             trial = run_trial(
-                site, replay, release.rules,
+                site, replay, rules,
                 name=name, story=story, journal=journal, memory=release.folder / "state.json",
             )  # fmt: skip
         finally:

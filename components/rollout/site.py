@@ -7,6 +7,7 @@ dead, as that is for the engine to judge.
 
 from __future__ import annotations
 
+import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ class LocalSite:
         xds.mkdir(parents=True, exist_ok=True)
         self.files = EnvoyFiles(folder=xds, port=free_port(), admin_port=free_port(), timeout_s=timeout_s)
         self.traffic = EnvoyTraffic(files=self.files)
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request would bury the run's log
         self.client = httpx.Client(limits=httpx.Limits(max_keepalive_connections=8))
         self.commands = Commands()
         self.envoy: Child | None = None

@@ -17,7 +17,7 @@ from tallystick.components.core.files import canonical_json, write_bytes
 from tallystick.components.core.journal import Journal
 from tallystick.components.core.policy import RolloutRules
 from tallystick.components.core.verdicts import finite
-from tallystick.components.rollout.replay import Replay
+from tallystick.components.rollout.replay import Experience, Replay
 from tallystick.components.rollout.site import LocalSite
 from tallystick.components.rollout_controller.counting import Mark, since
 from tallystick.components.rollout_controller.decide import Action
@@ -196,6 +196,12 @@ def run_trial(
     return Trial(phase=state.phase, reason=state.reason, details=_details(recorder, replay, state, name, story))
 
 
+def _traffic_back(experience: Experience, recorder: Recorder) -> float | None:
+    """When the last request to the canary was sent, but never before the decision: until then more could follow."""
+    moments = [moment for moment in (experience.last_canary, recorder.decided) if moment is not None]
+    return max(moments, default=None)
+
+
 def _details(recorder: Recorder, replay: Replay, state: State, name: str, story: str) -> dict[str, Any]:
     """The details of the statement `rollout`, without the two versions' names."""
     experience, began = replay.experience, recorder.began
@@ -213,7 +219,7 @@ def _details(recorder: Recorder, replay: Replay, state: State, name: str, story:
         "reason": state.reason,
         "first_bad_answer_s": since_began(experience.first_bad),
         "decided_s": since_began(recorder.decided),
-        "traffic_back_s": since_began(experience.last_canary) if rolled_back else None,
+        "traffic_back_s": since_began(_traffic_back(experience, recorder)) if rolled_back else None,
         "confirmed_s": since_began(recorder.ended),
         "customers_hit": canary.hit,
         "requests": {
