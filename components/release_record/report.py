@@ -164,7 +164,7 @@ def _facts(statements: Statements, summary: Mapping[str, Any]) -> list[tuple[str
     release = found.pop("rollout", None)
     if release is not None:
         asked = (release.get("requests") or {}).get("canary", 0)
-        words = f"customers got a bad answer in the trial of this release, of {asked:,} it served"
+        words = f"of {asked:,} answers in the trial of this release failed, came late or were wrong"
         facts.append((f"{release.get('customers_hit') or 0:,}", words))
     if found:
         back = sum(details["phase"] == "RolledBack" for details in found.values())

@@ -30,7 +30,7 @@ _SHUT = {
 def promoted(statements: Statements) -> str:
     """What was released, and what had been refused before it."""
     name, _ = subject_of(statements["fairness_gate"])
-    sentences = [f"Released: {name} passed every gate and its trial on live traffic."]
+    sentences = [f"Released: {_quoted(name)} passed every gate and its trial on live traffic."]
     plain = plain_refusal(statements)
     if plain:
         sentences.append(plain)
@@ -44,9 +44,9 @@ def plain_refusal(statements: Statements) -> str:
         return ""
     worst = worst_ratio(verdict)
     if worst is None or worst.figure is None or worst.threshold is None:
-        return f"The most accurate model, {verdict.subject_name}, was refused: {first_objection(verdict)}."
+        return f"The most accurate model, {_quoted(verdict.subject_name)}, was refused: {first_objection(verdict)}."
     return (
-        f"The most accurate model, {verdict.subject_name}, was refused: its adverse impact ratio for "
+        f"The most accurate model, {_quoted(verdict.subject_name)}, was refused: its adverse impact ratio for "
         f"{group_of(worst)} is {worst.figure:.2f}, below the policy's line of {worst.threshold:.2f}."
     )
 
@@ -163,6 +163,10 @@ def search_words(statements: Statements) -> str:
     best = max(entry["auc"] for entry in tried if entry["eligible"])
     which = "The most accurate of them" if chosen["auc"] == best else "One of them"
     return f"{words} {which} was taken; it {price} against the plain model."
+
+
+def _quoted(name: str) -> str:
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{name}\N{RIGHT DOUBLE QUOTATION MARK}"
 
 
 def sentence(text: str) -> str:

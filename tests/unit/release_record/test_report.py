@@ -79,8 +79,8 @@ def test_no_identifier_stands_twice_and_every_reference_is_met(page):
 
 
 def test_the_headline_says_what_was_released_and_what_was_refused(page):
-    assert "Released: boosting-fewer-features passed every gate and its trial on live traffic." in page.text
-    assert "boosting, was refused: its adverse impact ratio for Black applicants is 0.73" in page.text
+    assert "Released: “boosting-fewer-features” passed every gate and its trial on live traffic." in page.text
+    assert "“boosting”, was refused: its adverse impact ratio for Black applicants is 0.73" in page.text
 
 
 def test_every_section_and_plot_of_a_whole_run_is_there(page):

@@ -74,8 +74,8 @@ def test_the_schema_refuses_what_no_summary_may_be(change, named):
 def test_a_promoted_run_tells_what_was_released_and_what_was_refused():
     summary = summary_of(sample_statements(), seconds=71.23456)
     assert (summary["outcome"], summary["exit_code"], summary["seconds"]) == ("promoted", 0, 71.235)
-    assert "boosting-fewer-features passed every gate" in summary["headline"]
-    assert "boosting, was refused: its adverse impact ratio for Black applicants is 0.73" in summary["headline"]
+    assert "“boosting-fewer-features” passed every gate" in summary["headline"]
+    assert "“boosting”, was refused: its adverse impact ratio for Black applicants is 0.73" in summary["headline"]
     assert summary["model"] == {"name": "boosting-fewer-features", "kind": "hist_gradient_boosting", "sha256": CHOSEN}
     assert summary["digests"] == {
         "data": DATA,
