@@ -11,8 +11,8 @@ Prometheus text exposition format 0.0.4.
 
 from __future__ import annotations
 
-import bisect
 import mmap
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,7 +64,7 @@ class BinPlaces:
             return self.missing
         if self._by_value:
             return self._by_value.get(value, self.out_of_range)
-        return self.first + bisect.bisect_left(self._edges, value)
+        return self.first + bisect_left(self._edges, value)
 
 
 class Counters:
@@ -101,42 +101,44 @@ class Counters:
         self._size = place
         shared = mmap.mmap(-1, workers * place * 8)
         self._block: npt.NDArray[np.uint64] = np.frombuffer(shared, dtype=np.uint64).reshape(workers, place)
-        self._line = self._block[0]
+        self._cells = memoryview(shared).cast("Q")
+        self._first = 0
 
     def use_line(self, worker: int) -> None:
         """Count in this worker's line from now on; a restarted worker goes on where the last one ended."""
-        self._line = self._block[worker]
+        self._first = worker * self._size
 
     def request(self, outcome: Outcome, duration_s: float) -> None:
         """One request to `infer` has its answer."""
-        line = self._line
-        line[self._outcome[outcome]] += np.uint64(1)
-        line[self._duration + bisect.bisect_left(DURATION_EDGES_S, duration_s)] += np.uint64(1)
-        line[self._duration_sum] += np.uint64(int(duration_s * 1e9))
+        self._add(self._outcome[outcome])
+        self._add(self._duration + bisect_left(DURATION_EDGES_S, duration_s))
+        self._add(self._duration_sum, int(duration_s * 1e9))
 
     def error(self, kind: ErrorKind, *, feature: str = "", out_of_range: bool = False) -> None:
         """One error of a kind; a value out of range is counted in its feature's bin as well."""
-        self._line[self._kind[kind]] += np.uint64(1)
+        self._add(self._kind[kind])
         bins = self._by_name.get(feature)
         if out_of_range and bins:
-            self._line[bins.out_of_range] += np.uint64(1)
+            self._add(bins.out_of_range)
 
     def worker_restarted(self) -> None:
         """A worker ended by itself and was started again."""
-        self._line[self._restarts] += np.uint64(1)
+        self._add(self._restarts)
 
     def answered(self, columns: Sequence[Values], scores: Sequence[float], decisions: Sequence[str]) -> None:
         """The rows of an answered request: a bin for each feature, the score and the decision."""
-        score, decision = self._score, self._decision
-        places = [score.place(value) for value in scores]
-        places += [decision[value] for value in decisions]
+        cells, first = self._cells, self._first
+        for value in scores:
+            cells[first + self._score.place(value)] += 1
+        for choice in decisions:
+            cells[first + self._decision[choice]] += 1
         for bins, values in zip(self._features, columns, strict=True):
             if bins:
-                places += [bins.place(value) for value in values]
-        if len(scores) == 1:  # every place is another one: no place is counted twice
-            self._line[places] += np.uint64(1)
-        else:
-            self._line += np.bincount(places, minlength=self._size).astype(np.uint64)
+                for value in values:
+                    cells[first + bins.place(value)] += 1
+
+    def _add(self, place: int, amount: int = 1) -> None:
+        self._cells[self._first + place] += amount
 
     def exposition(self) -> bytes:
         """All series of all workers in Prometheus' text format."""

@@ -106,7 +106,9 @@ def _object(body: bytes) -> dict[str, Any]:
 def _not_strict_json(body: bytes, error: orjson.JSONDecodeError) -> Any:
     """NaN, Infinity and 1e999 are not JSON, yet what careless clients send: read them to name the field."""
     try:
-        return json.loads(body)
+        document = json.loads(body)
+        json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair could not be answered
+        return document
     except (ValueError, RecursionError):
         raise invalid(
             f"the body is not JSON (line {error.lineno}, column {error.colno})", kind="invalid_json"

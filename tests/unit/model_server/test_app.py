@@ -167,6 +167,11 @@ def test_what_is_no_request_is_a_400(served: Served, body: bytes, says: str) -> 
     assert says in response.json()["error"] or "inputs" in response.json()["error"]
 
 
+def test_half_a_surrogate_pair_is_refused(served: Served, data: Lending) -> None:
+    body = json.dumps(infer_request(data.features, data.rows(1), id="\ud83d"))
+    assert run(served.post(body.encode())).status_code == 400
+
+
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_not_json_are_refused_with_the_fields_name(served: Served, data: Lending, value: str) -> None:
     body = json.dumps(infer_request(data.features, data.rows(1)))
