@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -22,9 +25,40 @@ _EPILOG = """exit codes:
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Lent:
+    """A command that a component brings: its module is imported only when the command is typed."""
+
+    name: str
+    module: str
+    summary: str
+    description: str
+    add: str = "add_arguments"
+    run: str = "run"
+
+
+_LENT = (
+    _Lent(
+        name="rollout",
+        module="tallystick.components.rollout.command",
+        summary="try one model against another on replayed traffic",
+        description="Holds a trial between two model folders on this machine: two real model servers behind a\n"
+        "real Envoy, weights by the policy's steps, promotion on positive evidence or rollback.",
+    ),
+    _Lent(
+        name="simulate",
+        module="tallystick.components.rollout.simulate",
+        summary="what a rollout policy would find, and how soon",
+        description="Answers, for a policy and your traffic: how long until a fault of a given size is found, and\n"
+        "how often a healthy release is rolled back. Prints a table, and a plot with --plot.",
+    ),
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(words[0] if words else "").parse_args(words)
     try:
         return int(options.run(options))
     except TallystickError as error:
@@ -45,7 +79,7 @@ def _complain(options: argparse.Namespace, message: str, code: ExitCode) -> None
         sys.stderr.write(f"tallystick: {message}\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(typed: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tallystick",
         description="Governed model releases: gates, evidence, a live trial, and a rollback that comes by itself.",
@@ -58,19 +92,27 @@ def _parser() -> argparse.ArgumentParser:
     _add_validate(commands)
     _add_compile(commands)
     _add_card(commands)
+    for lent in _LENT:
+        command = commands.add_parser(lent.name, help=lent.summary, **_looks(lent.description))
+        if lent.name == typed:
+            module = importlib.import_module(lent.module)
+            getattr(module, lent.add)(command)
+            command.set_defaults(run=getattr(module, lent.run))
     return parser
+
+
+def _looks(description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "epilog": _EPILOG,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
 
 
 def _command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, description: str
 ) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = commands.add_parser(name, help=summary, **_looks(description))
     command.add_argument("--json", action="store_true", help="print one JSON document for machines and nothing else")
     return command
 

@@ -35,7 +35,7 @@ def line(look: dict[str, Any]) -> str:
         f"{'   -' if seen is None else f'{seen:>4.0f}'} % seen  "
         f"failed {look['canary_errors']}/{look['canary_requests']} new, "
         f"{look['baseline_errors']}/{look['baseline_requests']} old  "
-        f"evidence of harm {100 * look['harm_of_needed']:.2g} %, of health {100 * look['health_of_needed']:.2g} % "
+        f"evidence of harm {100 * look['harm_of_needed']:.3g} %, of health {100 * look['health_of_needed']:.3g} % "
         f"of what is needed  {look['reason']}"
     )
 

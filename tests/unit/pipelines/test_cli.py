@@ -8,7 +8,7 @@ from tallystick.components.core.errors import ExitCode
 from tallystick.pipelines import cli
 from tests.support.lending import write_files
 
-COMMANDS = ["demo", "run", "validate", "compile", "card"]
+COMMANDS = ["demo", "run", "validate", "compile", "card", "rollout", "simulate"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
