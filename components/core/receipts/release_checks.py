@@ -14,7 +14,7 @@ from tallystick.components.core.receipts.requirements import EvidenceRules, miss
 from tallystick.components.core.receipts.trust import TrustPolicy
 from tallystick.components.core.verdicts import Verdict
 
-CONTRACT, POLICY = "inputs/contract.yaml", "inputs/policy.yaml"
+CONTRACT, POLICY, MODEL_CARD = "inputs/contract.yaml", "inputs/policy.yaml", "documents/model_card.md"
 
 
 def rules_of(parts: Parts, trust: TrustPolicy, findings: Findings) -> EvidenceRules:
@@ -75,11 +75,10 @@ def check_inputs(parts: Parts, receipts: Iterable[Receipt], findings: Findings, 
             named = ", ".join(["data", *(name for name, part in shown if part in parts)])
             findings.proved.append(f"{named}: those that the model was trained on")
     card = by_step.get("model_card")
-    part = "documents/model_card.md"
     if card and sha256_of_bytes(card.predicate["markdown"].encode()) != card.predicate["sha256"]:
         findings.problem("other_document", "model_card", "the card's text is not the one that its digest names")
-    elif card and part in parts and sha256_of_bytes(parts[part]) != card.predicate["sha256"]:
-        findings.problem("other_document", part, "the model card is not the one that was signed")
+    elif card and MODEL_CARD in parts and sha256_of_bytes(parts[MODEL_CARD]) != card.predicate["sha256"]:
+        findings.problem("other_document", MODEL_CARD, "the model card is not the one that was signed")
 
 
 def overridden_steps(receipts: Iterable[Receipt], digest: str, findings: Findings) -> frozenset[str]:

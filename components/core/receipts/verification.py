@@ -30,6 +30,7 @@ from tallystick.components.core.receipts.log_checks import (
     place,
 )
 from tallystick.components.core.receipts.release_checks import (
+    MODEL_CARD,
     check_approvals,
     check_complete,
     check_inputs,
@@ -207,4 +208,7 @@ def _check_manifest(parts: Parts, trust: TrustPolicy, findings: Findings) -> tup
             findings.problem("altered", name, f"{name} was altered: it is not what the manifest names")
     if len(findings.problems) == before and receipt.signer:
         findings.proved.append(f"all {len(named)} parts are as {receipt.signer.name} packed them")
+        word = sorted(name for name in named if name.startswith("documents/") and name != MODEL_CARD)
+        if word:
+            findings.proved.append(f"(on the word of {receipt.signer.name} alone: {', '.join(word)})")
     return str(receipt.predicate["model"].get("sha256", "")), str(receipt.predicate["run"])
