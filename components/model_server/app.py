@@ -26,7 +26,7 @@ from tallystick.components.model_server.counters import Counters
 from tallystick.components.model_server.logs import Log
 from tallystick.components.model_server.openapi import describe
 from tallystick.components.model_server.prediction_log import Entry, PredictionLog
-from tallystick.components.model_server.protocol import InferRequest, RequestReader, metadata
+from tallystick.components.model_server.protocol import InferRequest, RequestReader, example_request, metadata
 from tallystick.components.model_server.refusals import Outcome, RefusedRequestError
 from tallystick.components.model_server.scoring import Answer, Scorer
 from tallystick.components.model_server.settings import Settings
@@ -235,6 +235,7 @@ def make_app(service: Service) -> Starlette:
         return _json(published)
 
     described = metadata(package, service.name)
+    example = example_request(package)
     published = describe(package, service.name, maximum_rows=service.settings.maximum_rows)
     routes = [
         Route("/v2/health/live", live),
@@ -247,6 +248,7 @@ def make_app(service: Service) -> Starlette:
     for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
         routes.insert(0, Route(f"{path}/infer", Infer(service), methods=["POST"]))
         routes.append(Route(path, known(lambda _: _json(described))))
+        routes.append(Route(f"{path}/example", known(lambda _: _json(example))))
         routes.append(Route(f"{path}/ready", known(lambda _: _ready(service))))
     return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
 

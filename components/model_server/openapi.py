@@ -37,6 +37,7 @@ def describe(package: ModelPackage, name: str, *, maximum_rows: int) -> dict[str
     }
     for path in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{package.version}"):
         paths[path] = {"get": _get("The model's inputs and outputs", "404")}
+        paths[f"{path}/example"] = {"get": _get("A request for `infer` that can be sent as it is", "404")}
         paths[f"{path}/ready"] = {"get": _get("Whether the model is ready", "404", "503")}
         paths[f"{path}/infer"] = {"post": infer}
     return {

@@ -205,3 +205,13 @@ def metadata(package: ModelPackage, name: str) -> dict[str, Any]:
             "shap": package.interface.shap,
         },
     }
+
+
+def example_request(package: ModelPackage) -> dict[str, Any]:
+    """A request for the package's last stored example, which is nobody's application, with its reasons."""
+    row = package.examples.rows[-1]
+    inputs = [
+        {"name": feature.name, "shape": [1], "datatype": _DATATYPES[feature.type], "data": [row[feature.name]]}
+        for feature in package.interface.features
+    ]
+    return {"id": "example", "parameters": {"reasons": "always"}, "inputs": inputs}

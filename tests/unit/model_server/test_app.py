@@ -301,6 +301,13 @@ def test_metadata_and_health_speak_the_protocol(served: Served, package: ModelPa
     assert run(served.get(f"/v2/models/{package.name}/ready")).status_code == 200
 
 
+def test_the_example_can_be_sent_as_it_is(served: Served, package: ModelPackage) -> None:
+    example = run(served.get(f"/v2/models/{package.name}/example")).json()
+    found = outputs(run(served.post(example)).json())
+    assert found["probability"] == [pytest.approx(package.examples.scores[-1], abs=1e-12)]
+    assert json.loads(found["reasons"][0])
+
+
 def test_a_draining_server_is_alive_and_not_ready_and_asks_callers_to_close(served: Served, data: Lending) -> None:
     served.service.draining = True
     assert run(served.get("/v2/health/ready")).status_code == 503
