@@ -216,6 +216,10 @@ def _registered(statements: Statements) -> Stage:
         return _not_reached("Registered with its evidence")
     found = details_of(statements["registration"])
     words = f"version {found['version']} of {found['name']}; tried against version {found['aliases']['champion']}"
+    if not found.get("is_new", True):
+        words += "; this very model had been registered before"
+    if found["aliases"]["champion"] == found["version"]:
+        words += ", and is the one in service"
     if found.get("champion", {}).get("first_release"):
         words += ", the benchmark scorecard: there was no champion yet"
     return Stage(title="Registered with its evidence", look="pass", badge="done", words=words)

@@ -155,6 +155,13 @@ def test_a_plain_model_that_was_fair_enough_is_drawn_once():
     assert PLAIN not in text
 
 
+def test_a_model_that_serves_already_is_told_as_such():
+    statements = sample_statements()
+    statements["registration"]["predicate"].update(is_new=False, aliases={"champion": "2", "candidate": "2"})
+    text = Page(report_of(statements)).text
+    assert "tried against version 2; this very model had been registered before, and is the one in service" in text
+
+
 def test_words_from_outside_are_text_and_never_markup():
     statements = sample_statements()
     statements["rollout"]["predicate"]["reason"] = "<img src=x onerror=alert(1)>"
