@@ -85,7 +85,9 @@ def _mark(axes: Any, details: Details, end: float, top: float) -> None:
     """Vertical lines with their words above the curve, on three levels so that near ones do not overlap."""
     first, back = details.get("first_bad_answer_s"), all_back_s(details)
     if first is not None and back is not None:
-        axes.axvspan(first, back, color=VERMILLION, alpha=0.07, linewidth=0, label="First bad answer to all traffic back")
+        axes.axvspan(
+            first, back, color=VERMILLION, alpha=0.07, linewidth=0, label="First bad answer to all traffic back"
+        )
     for level, (time, text, colour) in enumerate(_moments(details)):
         height = (1.27 - 0.1 * level) * top
         axes.plot([time, time], [0, height - 0.03 * top], color=colour, linewidth=1.3)
