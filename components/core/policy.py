@@ -225,14 +225,16 @@ class Comparison(Document):
     back; ``beta`` that a bad one gets its positive evidence at a step. The ``maximum_*`` values are what still
     counts as good: odds ratio of errors, odds ratio of slow answers, shift of the score distribution (PSI).
     A release is rolled back for more errors or slow answers when the odds ratio is shown to be above
-    ``tolerated_odds_ratio``, for its scores when the shift is shown to be above ``maximum_score_psi``. Answers
+    ``tolerated_error_odds_ratio`` (1: no worse than the baseline) or ``tolerated_slow_odds_ratio`` (a new process
+    is a little slower at first), for its scores when the shift is shown to be above ``maximum_score_psi``. Answers
     faster than ``slow_after_s`` are never slow, however fast the baseline is (default: a quarter of the service
     level's ``maximum_p99_s``). ``tests`` are those that must give positive evidence.
     """
 
     alpha: Annotated[float, Field(gt=0.0, le=0.2)] = 0.01
     beta: Annotated[float, Field(gt=0.0, le=0.2)] = 0.05
-    tolerated_odds_ratio: Annotated[float, Field(ge=1.0, le=10.0)] = 1.5
+    tolerated_error_odds_ratio: Annotated[float, Field(ge=1.0, le=10.0)] = 1.0
+    tolerated_slow_odds_ratio: Annotated[float, Field(ge=1.0, le=10.0)] = 1.5
     maximum_error_odds_ratio: Annotated[float, Field(gt=1.0)] = 10.0
     maximum_slow_odds_ratio: Annotated[float, Field(gt=1.0)] = 10.0
     maximum_score_psi: Annotated[float, Field(gt=0.0)] = 0.25
@@ -241,9 +243,12 @@ class Comparison(Document):
 
     @model_validator(mode="after")
     def _possible(self) -> Comparison:
-        for name in ("maximum_error_odds_ratio", "maximum_slow_odds_ratio"):
-            if getattr(self, name) <= self.tolerated_odds_ratio:
-                raise ValueError(f"{name} must be above tolerated_odds_ratio, which is {self.tolerated_odds_ratio:g}")
+        for kind in ("error", "slow"):
+            tolerated = getattr(self, f"tolerated_{kind}_odds_ratio")
+            if getattr(self, f"maximum_{kind}_odds_ratio") <= tolerated:
+                raise ValueError(
+                    f"maximum_{kind}_odds_ratio must be above tolerated_{kind}_odds_ratio, which is {tolerated:g}"
+                )
         if len(set(self.tests)) != len(self.tests):
             raise ValueError("tests: one stands twice")
         return self

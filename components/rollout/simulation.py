@@ -93,10 +93,10 @@ def rolled_back_after_s(streams: Streams, rules: RolloutRules) -> Floats:
 
     alpha is split over all tests of the policy, as the engine splits it, though only these two are played.
     """
-    bad_at = harm_needed(rules)
+    compared_at, guard_at = harm_needed("errors", rules), harm_needed("service_level_errors", rules)
     count, looks = streams.n_canary.shape
     compared, guard, baseline_guard = (_Mixtures(count) for _ in range(3))
-    odds = _OddsTable(rules.comparison.tolerated_odds_ratio)
+    odds = _OddsTable(rules.comparison.tolerated_error_odds_ratio)
     found: Floats = np.full(count, np.inf)
     limit = rules.service_level.maximum_error_rate
     for look in range(looks):
@@ -105,8 +105,8 @@ def rolled_back_after_s(streams: Streams, rules: RolloutRules) -> Floats:
         compared.advance(odds.evidence(n_c, k_c, n_b, k_b), (n_c > 0) & (n_b > 0) & (k_c + k_b > 0))
         guard.advance(_rate_evidence(n_c, k_c, limit), n_c > 0)
         baseline_guard.advance(_rate_evidence(n_b, k_b, limit), n_b > 0)
-        alone = (guard.values() >= bad_at) & ~((baseline_guard.interval > 0) & (baseline_guard.values() > 1.0))
-        crossed = (compared.values() >= bad_at) | alone
+        alone = (guard.values() >= guard_at) & ~((baseline_guard.interval > 0) & (baseline_guard.values() > 1.0))
+        crossed = (compared.values() >= compared_at) | alone
         found[crossed & np.isinf(found)] = (look + 1) * streams.scenario.interval_s
     return found
 
@@ -141,8 +141,11 @@ class _OddsTable:
 
     def evidence(self, n_c: Integers, k_c: Integers, n_b: Integers, k_b: Integers) -> Floats:
         """Shape (streams, alternatives)."""
-        unique, where = np.unique(np.stack([n_c, k_c, n_b, k_b], axis=1), axis=0, return_inverse=True)
-        rows = np.stack([self._row((a, b, c, d)) for a, b, c, d in unique.tolist()])
+        sizes = [int(counts.max()) + 1 for counts in (n_c, k_c, n_b, k_b)]
+        code = np.ravel_multi_index((n_c, k_c, n_b, k_b), sizes)
+        unique, where = np.unique(code, return_inverse=True)
+        counts = np.stack(np.unravel_index(unique, sizes), axis=1).tolist()
+        rows = np.stack([self._row((a, b, c, d)) for a, b, c, d in counts])
         result: Floats = rows[where.reshape(-1)]
         return result
 

@@ -1,6 +1,6 @@
 """What the counts say about a release: per test good, bad or hold, with a sentence that holds the numbers.
 
-Harm is looked for over the whole trial and spends `alpha`, split evenly over all tests. Health is shown anew at
+Harm is looked for over the whole trial and spends `alpha`, split over all tests. Health is shown anew at
 every step and spends `beta`. Three traps shape it:
 
 - Where neither arm makes an error the comparison knows nothing, so health may also be shown by the canary's own
@@ -44,6 +44,8 @@ Finding = Literal["good", "bad", "hold"]
 
 _TAIL = 0.02
 _SLOW_LOOKS = 1.5
+_GUARDS = ("service_level_errors", "service_level_slow")
+_SHARES = {"errors": 4, "slow": 2, "scores": 2, "decisions": 1, "service_level_errors": 1, "service_level_slow": 1}
 _PRIOR_REQUESTS = 10.0
 _SMALLEST_RATE = 1e-6
 
@@ -175,17 +177,24 @@ def _errors(books: _Books, canary: Counts, baseline: Counts, rules: RolloutRules
         k_baseline=baseline.failed + baseline.refused,
     )
     limits = rules.comparison
-    books.enter_odds("errors", pair, harm_null=limits.tolerated_odds_ratio, health_null=limits.maximum_error_odds_ratio)
+    books.enter_odds(
+        "errors", pair, harm_null=limits.tolerated_error_odds_ratio, health_null=limits.maximum_error_odds_ratio
+    )
 
 
-def harm_needed(rules: RolloutRules) -> float:
-    """The e-value at which a test takes the release back: alpha, split over the policy's tests and the two guards."""
-    return (len(rules.comparison.tests) + 2) / rules.comparison.alpha
+def harm_needed(test: str, rules: RolloutRules) -> float:
+    """The e-value at which a test takes the release back.
+
+    alpha is split over the policy's tests and the two guards in fixed shares that sum to 1: most to errors, the most
+    common harm and the one that has to be found soonest.
+    """
+    shares = {name: _SHARES[name] for name in (*rules.comparison.tests, *_GUARDS)}
+    return sum(shares.values()) / (rules.comparison.alpha * shares[test])
 
 
 def _slow_cap(rules: RolloutRules) -> float:
     """Log of what one look may say about latency: so much that two bad looks in a row suffice, and one does not."""
-    return math.log(harm_needed(rules)) / _SLOW_LOOKS
+    return math.log(harm_needed("service_level_slow", rules)) / _SLOW_LOOKS
 
 
 def _slow(books: _Books, canary: Counts, baseline: Counts, rules: RolloutRules) -> None:
@@ -201,7 +210,7 @@ def _slow(books: _Books, canary: Counts, baseline: Counts, rules: RolloutRules) 
         books.enter_odds(
             f"slow>{edge:g}",
             pair,
-            harm_null=limits.tolerated_odds_ratio,
+            harm_null=limits.tolerated_slow_odds_ratio,
             health_null=limits.maximum_slow_odds_ratio,
             cap=_slow_cap(rules),
         )
@@ -305,11 +314,10 @@ def _enter_rate(
 def judge(evidence: Evidence, rules: RolloutRules) -> tuple[TestResult, ...]:
     """What each test says now. The tests of the policy come first, then the service level's two."""
     wanted = rules.comparison.tests
-    bad_at = harm_needed(rules)
     good_at = 1.0 / rules.comparison.beta
     results = []
     for test in wanted:
-        e_bad, e_good = _harm_of(evidence, test), _health_of(evidence, test, rules)
+        e_bad, e_good, bad_at = _harm_of(evidence, test), _health_of(evidence, test, rules), harm_needed(test, rules)
         finding: Finding = "bad" if e_bad >= bad_at else "good" if e_good >= good_at else "hold"
         words = figures(test, evidence.canary, evidence.baseline, rules)
         results.append(
@@ -318,7 +326,7 @@ def judge(evidence: Evidence, rules: RolloutRules) -> tuple[TestResult, ...]:
                 sentence=f"{words}: {because(finding, e_bad, e_good, bad_at, good_at)}", required=True,
             )
         )  # fmt: skip
-    return (*results, *(_guard(kind, evidence, rules, bad_at, good_at) for kind in ("errors", "slow")))
+    return (*results, *(_guard(kind, evidence, rules, good_at) for kind in ("errors", "slow")))
 
 
 def _harm_of(evidence: Evidence, test: str) -> float:
@@ -347,8 +355,9 @@ def _belongs(unit: str, test: str) -> bool:
     return unit == test or unit.startswith((f"{test}>", f"{test}<"))
 
 
-def _guard(kind: str, evidence: Evidence, rules: RolloutRules, bad_at: float, good_at: float) -> TestResult:
+def _guard(kind: str, evidence: Evidence, rules: RolloutRules, good_at: float) -> TestResult:
     """The absolute guard; a baseline that misses the service level as well makes it an incident, not a bad release."""
+    bad_at = harm_needed(f"service_level_{kind}", rules)
     e_bad = evidence.harm.get(f"canary:{kind}", Mixture()).value
     health = evidence.health.get(f"canary:{kind}")
     e_good = product_value(np.array(health)) if health else 1.0
