@@ -108,10 +108,10 @@ class FolderStore:
         return sorted(str(file) for file in files if str(file).startswith(prefix) and not file.name.startswith("."))
 
     def _path(self, name: str) -> Path:
-        path = (self.root / name).resolve()
-        if not path.is_relative_to(self.root.resolve()):
+        # By its text alone: following links for every object costs more than reading it.
+        if name.startswith("/") or ".." in name.split("/"):
             raise InputError(name, "leads out of the store", "a relative name without ..")
-        return path
+        return self.root / name
 
 
 class BucketStore:

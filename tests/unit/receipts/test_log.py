@@ -171,3 +171,12 @@ def test_names_of_tiles_are_those_of_the_specification():
 def test_a_missing_object_is_told_from_one_that_cannot_be_read(tmp_path):
     with pytest.raises(MissingObjectError):
         FolderStore(tmp_path).get("nothing")
+
+
+@pytest.mark.parametrize("name", ["../outside", "log/../../outside", "/outside"])
+def test_no_name_leads_out_of_the_store(tmp_path, name):
+    store = FolderStore(tmp_path / "store")
+    for action in (store.get, lambda n: store.put(n, b"x"), lambda n: store.put_once(n, b"x"), store.remove):
+        with pytest.raises(InputError, match="leads out of the store"):
+            action(name)
+    assert not (tmp_path / "outside").exists()
