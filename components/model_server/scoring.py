@@ -127,7 +127,12 @@ class Scorer:
         stored = np.array(self._package.examples.scores)
         if found.shape != stored.shape or not bool((np.abs(found - stored) <= EXAMPLE_TOLERANCE).all()):
             raise InputError("examples.json", "the model does not give the stored rows their stored scores")
-        self._contributions(self._examples, found)
+        try:
+            self._contributions(self._examples, found)
+        except RefusedRequestError as refusal:
+            raise InputError(
+                "arithmetic.npz", "the arrays are another model than the graph: reasons would not add up"
+            ) from refusal
 
 
 def load_session(package: ModelPackage, *, threads: int = 1) -> InferenceSession:
