@@ -23,7 +23,7 @@ from tallystick.components.core.agreement import check_agreement
 from tallystick.components.core.contract import parse_contract
 from tallystick.components.core.errors import ExitCode, InputError, StepError, TallystickError
 from tallystick.components.core.evidence import EvidenceStore
-from tallystick.components.core.files import write_json, write_text
+from tallystick.components.core.files import sha256_of_file, write_json, write_text
 from tallystick.components.core.policy import parse_policy
 from tallystick.components.core.storage import open_store
 from tallystick.pipelines.local_run import Interrupted, interruptible, journal_of, run_pipeline, run_process
@@ -191,7 +191,12 @@ def _record(folder: RunFolder, code: ExitCode, message: str, seconds: float) -> 
 
     statements = statements_of(folder)
     summary = build_summary(
-        statements, run_id=folder.run_id, exit_code=code, message=message or _last_failure(folder), seconds=seconds
+        statements,
+        run_id=folder.run_id,
+        exit_code=code,
+        message=message or _last_failure(folder),
+        seconds=seconds,
+        pipeline_sha256=sha256_of_file(folder.compiled) if folder.compiled.exists() else None,
     )
     write_json(folder.path / "summary.json", summary)
     write_text(folder.path / "report.html", build_report(statements, summary))

@@ -9,7 +9,7 @@ nothing passes that was not checked.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tallystick.components.core.agreement import check_agreement
 from tallystick.components.core.contract import Column, Contract, SensitiveAttribute, parse_contract
 from tallystick.components.core.errors import InputError
 from tallystick.components.core.evidence import EvidenceStore
-from tallystick.components.core.files import sha256_of_file, write_bytes, write_text
+from tallystick.components.core.files import sha256_of_bytes, sha256_of_file, write_bytes, write_text
 from tallystick.components.core.frames import adverse_outcomes, groups
 from tallystick.components.core.journal import Journal
 from tallystick.components.core.model_package import Profile
@@ -154,13 +154,19 @@ def run(
     journal.progress(0.8, "writing the report")
     write_text(report, result.report)
     digests = {"sha256": result.verdict.subject_sha256}
+    rules = {
+        "contract_sha256": sha256_of_bytes(contract_yaml.encode()),
+        "policy_sha256": sha256_of_bytes(policy_yaml.encode()),
+        "data_sha256": result.verdict.subject_sha256,
+    }
+    verdict = replace(result.verdict, context={**result.verdict.context, **rules})
     if result.dataset is not None and result.profile is not None:
         write_bytes(dataset, parquet_bytes(result.dataset))
         write_text(profile, profile_json(result.profile))
         digests["dataset_sha256"] = sha256_of_file(dataset)
-    EvidenceStore(open_store(evidence), run_id).record_verdict(GATE, result.verdict, {**result.details, **digests})
-    journal.verdict(result.verdict)
-    return result.verdict.passed, digests
+    EvidenceStore(open_store(evidence), run_id).record_verdict(GATE, verdict, {**result.details, **digests})
+    journal.verdict(verdict)
+    return verdict.passed, digests
 
 
 def parquet_bytes(table: pd.DataFrame) -> bytes:
