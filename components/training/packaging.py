@@ -129,29 +129,44 @@ def write_candidate(
             examples=_examples(features, samples.development, arithmetic),
         )
         served = check_parity(temporary / MODEL / "model.onnx", samples.holdout.matrix[:, columns], expected)
-        record = TrainingRecord(
-            name=recipe.name,
-            kind=recipe.kind,
-            method=finished.method,
-            description=finished.description,
-            parameters=logged_parameters(recipe),
-            features=tuple(feature.name for feature in features),
-            threshold=threshold,
-            seed=policy.seed,
-            data_sha256=digests.data,
-            dataset_sha256=digests.dataset,
-            contract_sha256=digests.contract,
-            policy_sha256=digests.policy,
-            model_sha256=digest,
-            auc_out_of_fold=auc(samples.development.adverse, finished.scores).figure,
-            proxy=proxy_of(features, workshop, contract, policy),
-            baseline_note=baseline_note(arithmetic),
-        )
+        record = _record(finished, features, threshold, digest, arithmetic, workshop, contract, policy, digests)
         write_predictions(
             temporary / PREDICTIONS, joined(development, predictions_of(samples.holdout, served, HOLDOUT))
         )
         write_training(temporary, record)
     return record
+
+
+def _record(
+    finished: Finished,
+    features: tuple[Feature, ...],
+    threshold: float,
+    digest: str,
+    arithmetic: Arithmetic,
+    workshop: Workshop,
+    contract: Contract,
+    policy: Policy,
+    digests: Digests,
+) -> TrainingRecord:
+    recipe, samples = finished.recipe, workshop.samples
+    return TrainingRecord(
+        name=recipe.name,
+        kind=recipe.kind,
+        method=finished.method,
+        description=finished.description,
+        parameters=logged_parameters(recipe),
+        features=tuple(feature.name for feature in features),
+        threshold=threshold,
+        seed=policy.seed,
+        data_sha256=digests.data,
+        dataset_sha256=digests.dataset,
+        contract_sha256=digests.contract,
+        policy_sha256=digests.policy,
+        model_sha256=digest,
+        auc_out_of_fold=auc(samples.development.adverse, finished.scores).figure,
+        proxy=proxy_of(features, workshop, contract, policy),
+        baseline_note=baseline_note(arithmetic),
+    )
 
 
 def proxy_of(

@@ -35,6 +35,7 @@ _FEATURES_RANKED = 8
 _LARGEST_SET = 6
 _SETS_COMBINED = 2
 _LEAST_COST = 0.0005
+_SHARES = {"regularisation": 0.25, "feature_sets": 0.65, "reductions": 1.0}  # of the alternatives allowed, added up
 IS_BENCHMARK = "it is the benchmark that a release has to match, and not itself for release"
 NOT_TRIED = (
     {
@@ -158,7 +159,7 @@ class Search:
         )
 
     def _try(self, method: str, recipes: Sequence[tuple[Recipe, str]], done: float) -> None:
-        room = self._policy.search.maximum_alternatives - len(self._tried)
+        room = self._limit(method) - len(self._tried)
         new: dict[str, tuple[Recipe, str]] = {}
         for recipe, description in recipes:
             same = recipe.name in self._tried or _same_model(recipe, self._plain)
@@ -173,6 +174,12 @@ class Search:
         for (recipe, description), own in zip(taken, scores, strict=True):
             tried = Tried(recipe=recipe, method=method, description=description, scores=own)
             self._tried[recipe.name] = self._judged(tried)
+
+    def _limit(self, method: str) -> int:
+        """How many alternatives may have been tried after this method: none may leave the later ones no room."""
+        later = [name for name in _SHARES if name in self._policy.search.methods]
+        share = 1.0 if later and later[-1] == method else _SHARES[method]
+        return max(1, int(share * self._policy.search.maximum_alternatives))
 
     def _judged(self, tried: Tried) -> Alternative:
         judged = self._yardstick.judge(self._calibrated(tried))

@@ -78,33 +78,51 @@ def search(
         copy_candidate(plain, chosen)
         return Searched(chosen=refused.training, predicate=_nothing_searched(summary, policy), found=None)
     with one_thread():
-        samples = split(read_dataset(dataset), contract, policy)
-        workshop = Workshop.of(samples, fold_count=policy.data.folds, seed=policy.seed, threads=threads)
-        again = Workshop.of(samples, fold_count=policy.data.folds, seed=policy.seed, threads=threads, shuffle=1)
-        found = Search(
-            workshop,
-            again,
-            Yardstick(
-                contract=contract,
-                policy=policy,
-                rows=samples.development,
-                benchmark=scorecard.predictions,
-                benchmark_name=scorecard.training.name,
-                plain_auc=details.auc.figure,
-            ),
-            plain=_recipe_of(refused, policy),
-            plain_scores=refused.predictions.of(OUT_OF_FOLD).score,
-            worst=(details.worst.attribute, details.worst.group) if details.worst else None,
-            progress=progress,
-        ).run()
+        found, workshop = _find(dataset, refused, scorecard, details, contract, policy, progress, threads)
         progress(0.92, f"exporting {found.chosen.name if found.chosen else refused.training.name}")
-        record = _write(found, refused, chosen, again if _confirmed(found) else workshop, contract, policy, digests)
+        record = _write(found, refused, chosen, workshop, contract, policy, digests)
     predicate = found.statement(
         plain=summary,
         line=float(policy.fairness.adverse_impact_ratio.minimum or 0.0),
         maximum_auc_loss=policy.search.maximum_auc_loss,
     )
     return Searched(chosen=record, predicate={**predicate, "clause": policy.search.clause}, found=found)
+
+
+def _find(
+    dataset: Path,
+    refused: CandidateModel,
+    scorecard: CandidateModel,
+    details: FairnessDetails,
+    contract: Contract,
+    policy: Policy,
+    progress: Progress,
+    threads: int,
+) -> tuple[Found, Workshop]:
+    """Search, and say on which folds the chosen model's scores were made."""
+    samples = split(read_dataset(dataset), contract, policy)
+    workshop, again = (
+        Workshop.of(samples, fold_count=policy.data.folds, seed=policy.seed, threads=threads, shuffle=shuffle)
+        for shuffle in (0, 1)
+    )
+    yardstick = Yardstick(
+        contract=contract,
+        policy=policy,
+        rows=samples.development,
+        benchmark=scorecard.predictions,
+        benchmark_name=scorecard.training.name,
+        plain_auc=details.auc.figure,
+    )
+    found = Search(
+        workshop,
+        again,
+        yardstick,
+        plain=_recipe_of(refused, policy),
+        plain_scores=refused.predictions.of(OUT_OF_FOLD).score,
+        worst=(details.worst.attribute, details.worst.group) if details.worst else None,
+        progress=progress,
+    ).run()
+    return found, again if _confirmed(found) else workshop
 
 
 def _confirmed(found: Found) -> bool:

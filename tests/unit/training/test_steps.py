@@ -68,11 +68,16 @@ def test_mlflow_has_parameters_metrics_digests_and_commit(run):
 
 def test_candidates_and_alternatives_are_nested_runs(run):
     _, uri = run
-    _, runs = runs_of(uri)
-    training, search = runs["run-1: training"], runs["run-1: search"]
-    assert runs["boosting"].data.tags["mlflow.parentRunId"] in (training.info.run_id, search.info.run_id)
-    children = [r for r in runs.values() if r.data.tags.get("mlflow.parentRunId") == search.info.run_id]
-    assert {"threshold_optimiser", "regularisation"} <= {child.data.params["method"] for child in children}
+    experiment, runs = runs_of(uri)
+    everything = open_client(uri).search_runs([experiment.experiment_id])
+
+    def below(name):
+        parent = runs[name].info.run_id
+        return [found for found in everything if found.data.tags.get("mlflow.parentRunId") == parent]
+
+    assert {found.info.run_name for found in below("run-1: training")} == {"scorecard", "logistic", "boosting"}
+    methods = {found.data.params["method"] for found in below("run-1: search")}
+    assert methods == {"regularisation", "feature_sets", "reductions", "threshold_optimiser"}
     assert "run-2: search" not in runs  # nothing was searched
 
 
