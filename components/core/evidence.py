@@ -89,9 +89,10 @@ class EvidenceStore:
         from tallystick.components.core.receipts.log import Log
 
         signer = self._identity.signer()
-        said["by"] = _by(self._identity, signer.public.key_id)
+        said["by"] = identity_json(self._identity, signer.public.key_id)
+        if before := self._keep_superseded(step, name):
+            said["supersedes"] = before
         content = seal(statement, signer).to_bytes()
-        self._keep_superseded(step, name)
         self._store.put(name, content)
         log = Log(self._store)
         log.append(log_entry(content, run_id=self._run_id, step=step, kind=kind, subject_sha256=subject_sha256))
@@ -133,12 +134,15 @@ class EvidenceStore:
         """Steps whose statement carries no signature."""
         return [step for step, content in self.contents().items() if "payloadType" not in json.loads(content)]
 
-    def _keep_superseded(self, step: str, name: str) -> None:
+    def _keep_superseded(self, step: str, name: str) -> str:
+        """Keep what the step said before; its digest, which the new statement names, or nothing."""
         try:
             before = self._store.get(name)
         except MissingObjectError:
-            return
-        self._store.put_once(f"superseded/{self._run_id}/{step}/{sha256_of_bytes(before)}.json", before)
+            return ""
+        digest = sha256_of_bytes(before)
+        self._store.put_once(f"superseded/{self._run_id}/{step}/{digest}.json", before)
+        return digest
 
 
 def log_entry(content: bytes, *, run_id: str, step: str, kind: str, subject_sha256: str) -> bytes:
@@ -169,7 +173,8 @@ def statement_in(content: bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def _by(identity: Identity, key_id: str) -> dict[str, Any]:
+def identity_json(identity: Identity, key_id: str) -> dict[str, Any]:
+    """Who makes a statement, as it says itself."""
     return {
         "name": identity.name,
         "key": key_id,

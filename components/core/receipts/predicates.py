@@ -33,11 +33,12 @@ class By(_Open):
 
 
 class Said(_Open):
-    """What every predicate says: in which run, when (UTC), by whom."""
+    """What every predicate says: in which run, when (UTC), by whom, and what it replaces: a step tried again."""
 
     run: Annotated[str, Field(min_length=1)]
     at: AwareDatetime
     by: By
+    supersedes: Digest | None = None
 
 
 class CheckResult(_Open):

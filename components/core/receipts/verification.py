@@ -177,6 +177,9 @@ def _receipts(parts: Parts, trust: TrustPolicy, run: str, findings: Findings) ->
         receipt = authenticate(step, content, trust, findings)
         if receipt is None:
             continue
+        replaced = receipt.predicate.get("supersedes")
+        if replaced is not None and f"{SUPERSEDED}{replaced}.json" not in parts:
+            findings.problem("left_out", step, f"{step} names what it had said before, and the bundle does not show it")
         if receipt.predicate["run"] != run:
             findings.problem("other_run", step, f"{step} belongs to the run {receipt.predicate['run']}, not to {run}")
         if name.startswith(SUPERSEDED):

@@ -13,7 +13,7 @@ import pytest
 from tallystick.components.core import evidence as evidence_module
 from tallystick.components.core.errors import ExitCode, InputError
 from tallystick.components.core.evidence import EvidenceStore
-from tallystick.components.core.receipts.bundle import CHECKPOINT, MANIFEST, PROOFS, pack
+from tallystick.components.core.receipts.bundle import CHECKPOINT, MANIFEST, PROOFS, encoded, pack
 from tallystick.components.core.receipts.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
 from tallystick.components.core.receipts.dsse import seal
 from tallystick.components.core.receipts.log import Log
@@ -468,6 +468,24 @@ def a_refusal_before_the_second_try_is_hidden(desk, store, parts):
     desk.steps(store, skip=STEPS[:5])
     desk.approve(store)
     return desk.packed({n: c for n, c in desk.parts(store).items() if not n.startswith("superseded/")}), desk.trust()
+
+
+@tampering("left_out", where="data_validation")
+def the_window_of_the_log_is_shortened_to_hide_a_refusal(desk, store, parts):
+    """The packer is in it: all entries that are shown are right, and only begin after the refusal."""
+    store = MemoryStore()
+    desk.step(store, "data_validation", outcome=Outcome.FAIL)
+    desk.steps(store)
+    desk.approve(store)
+    log, parts = Log(store), desk.parts(store)
+
+    def shorten(value):
+        value["start"] += 1
+        del value["entries"][0], value["inclusion"]["0"]
+        value["window"] = encoded(log.window(1, log.size()))
+
+    shown = {n: c for n, c in parts.items() if not n.startswith("superseded/")}
+    return desk.packed({**shown, PROOFS: edit_json(parts[PROOFS], shorten)}), desk.trust()
 
 
 @tampering("not_approved", where="approval")
