@@ -113,34 +113,50 @@ def gather(
     approvals = [
         s["predicate"]["log"]["size"] for step, s in evidence.statements().items() if step.startswith("approval")
     ]
-    parts |= log_parts(log, evidence.run_id, {*known_sizes, *approvals})
+    parts |= log_parts(log, evidence.run_id, statement_digests(parts), {*known_sizes, *approvals})
     parts[MANIFEST] = sign_manifest(parts, name=model_name(evidence), digest=digest, run=evidence.run_id, signer=signer)
     return parts
 
 
-def log_parts(log: Log, run_id: str, known_sizes: Iterable[int]) -> dict[str, bytes]:
-    """Checkpoint and proofs of a run's entries."""
+def statement_digests(parts: Parts) -> set[str]:
+    """Digests of all statements among the parts, by which the log names them."""
+    return {sha256_of_bytes(content) for name, content in parts.items() if name.startswith((STATEMENTS, SUPERSEDED))}
+
+
+def log_parts(log: Log, run_id: str, digests: set[str], known_sizes: Iterable[int]) -> dict[str, bytes]:
+    """Checkpoint, and the proofs that the statements of these digests stand in the log.
+
+    The log is read from its end until the last of them is found: a run is near the end when it is looked at.
+    """
     published = log.latest()
     if published is None:
         raise InputError(run_id, "there is no log: nothing of this run was signed", "signed evidence")
     checkpoint, note = published
+    size = checkpoint.size
     needle = b'"run":' + canonical_json(run_id) + b","
-    found = [(i, entry) for i, entry in log.entries(0, checkpoint.size) if needle in entry]
+    wanted, window, found = set(digests), [], []
+    for index in range(size - 1, -1, -1):
+        if not wanted:
+            break
+        ((_, entry),) = log.entries(index, index + 1)
+        window.append(entry)
+        if needle in entry:
+            found.append(index)
+            wanted.discard(json.loads(entry)["envelope"])
     if not found:
         raise InputError(run_id, "the log has no entry of this run", "signed evidence")
-    start = found[0][0]
-    if checkpoint.size - start > MAXIMUM_WINDOW:
+    start = min(found)
+    if size - start > MAXIMUM_WINDOW:
         raise InputError(run_id, f"more than {MAXIMUM_WINDOW} entries follow in the log", "a bundle made sooner")
-    window = [entry for _, entry in log.entries(start, checkpoint.size)]
     proofs: dict[str, Any] = {
         "start": start,
-        "entries": [entry.decode() for entry in window],
-        "window": encoded(log.window(start, checkpoint.size)),
-        "inclusion": {str(i): encoded(log.inclusion(i, checkpoint.size)) for i, _ in found},
+        "entries": [entry.decode() for entry in reversed(window[: size - start])],
+        "window": encoded(log.window(start, size)),
+        "inclusion": {str(i): encoded(log.inclusion(i, size)) for i in sorted(found)},
         "consistency": {
-            str(size): encoded(log.consistency(size, checkpoint.size))
-            for size in sorted(set(known_sizes))
-            if 0 <= size <= checkpoint.size
+            str(known): encoded(log.consistency(known, size))
+            for known in sorted(set(known_sizes))
+            if 0 <= known <= size
         },
     }
     return {CHECKPOINT: note, PROOFS: canonical_json(proofs)}

@@ -18,6 +18,7 @@ from tallystick.components.core.receipts.bundle import (
     SUPERSEDED,
     Parts,
     log_parts,
+    statement_digests,
     unpack,
 )
 from tallystick.components.core.receipts.findings import Findings, Receipt, VerificationResult, authenticate
@@ -112,7 +113,7 @@ def verify_model_evidence(
         if step.startswith("approval")
     ]
     with contextlib.suppress(InputError):  # the check of the log says what is missing
-        parts |= log_parts(Log(evidence.store), evidence.run_id, sizes)
+        parts |= log_parts(Log(evidence.store), evidence.run_id, statement_digests(parts), sizes)
     return _verify(parts, trust, findings, digest=wanted, run=evidence.run_id, now=now, approvals=approvals)
 
 

@@ -664,3 +664,16 @@ def test_evidence_without_signatures_does_not_hold_and_says_why(desk):
 def test_a_run_that_left_nothing_does_not_hold(desk):
     result = verify_model_evidence(EvidenceStore(MemoryStore(), RUN), MODEL, desk.trust())
     assert [p.code for p in result.problems] == ["missing"]
+
+
+def test_of_a_shared_log_only_the_runs_own_stretch_is_shown(desk):
+    store = MemoryStore()
+    log = Log(store)
+    for number in range(300):
+        log.append(b'{"envelope":"%064d","kind":"verdict","run":"other","step":"evaluation","subject":""}' % number)
+    desk.steps(store)
+    desk.approve(store)
+    parts = desk.parts(store)
+    proofs = json.loads(parts[PROOFS])
+    assert (proofs["start"], len(proofs["entries"])) == (300, 10)
+    assert verify_bundle(pack(parts), desk.trust(), digest=MODEL).holds
