@@ -9,6 +9,7 @@ statements, logs, pipelines or other processes' arguments.
     TALLYSTICK_AUTHORS       who wrote code, data, policy or model, separated by commas: none of them may approve
     TALLYSTICK_IMAGE         the image that runs, with its digest
     TALLYSTICK_COMMIT        the commit of the code
+    TALLYSTICK_TRUST         the trust file of whoever lets a model pass (door.py)
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ SIGNER_VARIABLE = "TALLYSTICK_SIGNER"
 AUTHORS_VARIABLE = "TALLYSTICK_AUTHORS"
 IMAGE_VARIABLE = "TALLYSTICK_IMAGE"
 COMMIT_VARIABLE = "TALLYSTICK_COMMIT"
+TRUST_VARIABLE = "TALLYSTICK_TRUST"
 PKCS11_SCHEME = "pkcs11:"
 
 

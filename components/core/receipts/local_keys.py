@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tallystick.components.core.errors import InputError
 from tallystick.components.core.files import write_text
-from tallystick.components.core.receipts.identity import KEY_VARIABLE, SIGNER_VARIABLE
+from tallystick.components.core.receipts.identity import KEY_VARIABLE, SIGNER_VARIABLE, TRUST_VARIABLE
 from tallystick.components.core.receipts.keys import (
     PublicKey,
     generate_key,
@@ -33,10 +33,14 @@ class LocalKeys:
     trust: Path
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
-        """What a step's environment gets; a key that the user configured wins."""
+        """What a step's environment gets; a key that the user configured wins, and is not held against this trust."""
         if given.get(KEY_VARIABLE):
             return {}
-        return {KEY_VARIABLE: str(self.key.resolve()), SIGNER_VARIABLE: SIGNER}
+        return {
+            KEY_VARIABLE: str(self.key.resolve()),
+            SIGNER_VARIABLE: SIGNER,
+            TRUST_VARIABLE: given.get(TRUST_VARIABLE) or str(self.trust.resolve()),
+        }
 
 
 def local_keys(runs: Path) -> LocalKeys:

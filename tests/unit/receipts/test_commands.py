@@ -8,7 +8,7 @@ import pytest
 from tallystick.components.core.errors import EvidenceRefusedError, InputError
 from tallystick.components.core.evidence import EvidenceStore
 from tallystick.components.core.receipts import commands
-from tallystick.components.core.receipts.identity import KEY_VARIABLE, Identity
+from tallystick.components.core.receipts.identity import KEY_VARIABLE, TRUST_VARIABLE, Identity
 from tallystick.components.core.receipts.local_keys import SIGNER, local_keys
 from tallystick.components.core.receipts.trust import parse_trust
 from tallystick.components.core.storage import FolderStore
@@ -170,6 +170,8 @@ def test_local_keys_are_made_once_and_a_configured_key_wins(tmp_path):
     assert local_keys(tmp_path) == first
     assert (first.key.read_bytes(), first.trust.read_text()) == content
     assert first.environment({})[KEY_VARIABLE] == str(first.key.resolve())
+    assert first.environment({})[TRUST_VARIABLE] == str(first.trust.resolve())
+    assert first.environment({TRUST_VARIABLE: "/mine.yaml"})[TRUST_VARIABLE] == "/mine.yaml"
     assert first.environment({KEY_VARIABLE: "/mine.pem"}) == {}
     roles = {role for key in parse_trust(content[1]).keys for role in key.roles}
     assert "approver" not in roles
