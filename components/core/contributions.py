@@ -6,6 +6,9 @@ given are the values the model card was drawn from. Nothing here decides which c
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +16,7 @@ import numpy as np
 from tallystick.components.core.ensembles import Arithmetic, Floats, Integers, LinearModel, TreeEnsemble
 from tallystick.components.core.errors import InputError
 from tallystick.components.core.model_package import Interface
-from tallystick.components.core.tree_kernel import path_dependent
+from tallystick.components.core.tree_kernel import kernel
 
 _SMALLEST_SHARE = 1e-60
 
@@ -57,26 +60,28 @@ class Explainer:
         The arithmetic of a model package.
     interface
         Says which Shapley values the policy asked for.
+
+    Raises
+    ------
+    InputError
+        Interventional values are asked for and the model has no background rows.
     """
 
     def __init__(self, model: Arithmetic, interface: Interface) -> None:
-        self._model = model
-        self._trees: PreparedTrees | None = None
+        self._explain: Callable[[Floats], tuple[Floats, Floats]]
         if isinstance(model, LinearModel):
             self.base = float(model.base + model.means @ model.coefficients)
-            return
-        if interface.shap != "path_dependent":
+            self._explain = functools.partial(_linear, model)
+        elif interface.shap == "path_dependent":
+            trees = prepare(model)
+            self.base, self._explain = trees.base, PathDependent(model, trees)
+        elif model.background is None:
             raise InputError(
-                "interface.json: shap", f"{interface.shap} needs background rows in the model", "path_dependent"
+                "interface.json: shap", "interventional values need background rows in the model", "path_dependent"
             )
-        self._trees = prepare(model)
-        self.base = self._trees.base
-        self._kernel = path_dependent()
-        trees = self._trees
-        # The order of the kernel's arguments; addresses are taken once, `_trees` keeps the arrays alive.
-        layout = (trees.starts, trees.parent, trees.ancestor, trees.feature, trees.goes_left)
-        numbers = (trees.threshold, trees.share, trees.value, trees.points, trees.weights)
-        self._addresses = [array.ctypes.data for array in (*layout, *numbers)]
+        else:
+            self.base = float(model.margin(model.background).mean())
+            self._explain = Interventional(model, model.background)
 
     def explain(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Contributions and margins of encoded rows.
@@ -88,20 +93,77 @@ class Explainer:
         margin
             Shape (rows,), from the same arrays as the contributions.
         """
-        matrix = np.ascontiguousarray(matrix, dtype=np.float64)
-        if isinstance(self._model, LinearModel):
-            return self._model.coefficients * (matrix - self._model.means), self._model.margin(matrix)
-        trees = self._trees
-        assert trees is not None  # noqa: S101 - set for every tree ensemble
+        return self._explain(np.ascontiguousarray(matrix, dtype=np.float64))
+
+
+def _linear(model: LinearModel, matrix: Floats) -> tuple[Floats, Floats]:
+    return model.coefficients * (matrix - model.means), model.margin(matrix)
+
+
+class PathDependent:
+    """Calls :func:`tree_arithmetic.path_dependent` on one ensemble."""
+
+    def __init__(self, model: TreeEnsemble, trees: PreparedTrees) -> None:
+        self.trees, self.kernel, self._base = trees, kernel("path_dependent"), model.base
+        # The order of the kernel's arguments; addresses are taken once, `trees` keeps the arrays alive.
+        layout = (trees.starts, trees.parent, trees.ancestor, trees.feature, trees.goes_left)
+        numbers = (trees.threshold, trees.share, trees.value, trees.points, trees.weights)
+        self._addresses = [array.ctypes.data for array in (*layout, *numbers)]
+
+    def __call__(self, matrix: Floats) -> tuple[Floats, Floats]:
+        """Contributions and margins."""
+        trees = self.trees
         (rows, columns), count, largest = matrix.shape, len(trees.points), trees.largest
-        result, margin = np.zeros(matrix.shape), np.full(rows, self._model.base)
+        result, margin = np.zeros(matrix.shape), np.full(rows, self._base)
         scratch = np.empty((3 * count + 2) * largest)  # of this call: threads may explain at the same time
         places = (0, count, 2 * count, 3 * count, 3 * count + 1)
         scratched = [scratch.ctypes.data + place * largest * scratch.itemsize for place in places]
-        found = (result.ctypes.data, margin.ctypes.data)
         sizes = (rows, columns, len(trees.starts) - 1, count)
-        self._kernel(*sizes, matrix.ctypes.data, *self._addresses, *scratched, *found)
+        found = (result.ctypes.data, margin.ctypes.data)
+        self.kernel(*sizes, matrix.ctypes.data, *self._addresses, *scratched, *found)
         return result, margin
+
+
+class Interventional:
+    """Calls :func:`tree_arithmetic.interventional` on one ensemble and its background rows."""
+
+    def __init__(self, model: TreeEnsemble, background: Floats) -> None:
+        self._kernel, self._base = kernel("interventional"), model.base
+        self._deepest = _longest_path(model) + 1
+        sides = range(self._deepest)
+        weight = [[_share(a, b) if a else 0.0 for b in sides] for a in sides]
+        layout = [np.ascontiguousarray(a, np.int64) for a in (model.roots, model.feature, model.left, model.right)]
+        numbers = [np.ascontiguousarray(a, np.float64) for a in (model.threshold, model.value, weight)]
+        self._arrays = [np.ascontiguousarray(background, np.float64), *layout, *numbers]
+
+    def __call__(self, matrix: Floats) -> tuple[Floats, Floats]:
+        """Contributions and margins."""
+        rows, columns = matrix.shape
+        result, margin = np.zeros(matrix.shape), np.full(rows, self._base)
+        scratch = np.empty(10 * self._deepest + 8, dtype=np.int64)  # of this call, as above
+        starts = (0, 8 * self._deepest + 8, 9 * self._deepest + 8)
+        scratched = [scratch.ctypes.data + start * scratch.itemsize for start in starts]
+        background, roots, *_ = self._arrays
+        sizes = (rows, columns, len(roots), len(background), self._deepest)
+        found = (result.ctypes.data, margin.ctypes.data)
+        self._kernel(*sizes, matrix.ctypes.data, *(a.ctypes.data for a in self._arrays), *scratched, *found)
+        return result, margin
+
+
+def _share(a: int, b: int) -> float:
+    """Shapley weight (a-1)! b! / (a+b)! of one of `a` features that pull towards a leaf with `b` that do not."""
+    return math.factorial(a - 1) * math.factorial(b) / math.factorial(a + b)
+
+
+def _longest_path(model: TreeEnsemble) -> int:
+    """Inner nodes on the longest path of any tree."""
+    longest, waiting = 0, [(int(root), 0) for root in model.roots]
+    while waiting:
+        node, above = waiting.pop()
+        longest = max(longest, above)
+        if model.feature[node] >= 0:
+            waiting += [(int(model.left[node]), above + 1), (int(model.right[node]), above + 1)]
+    return longest
 
 
 def contributions(model: Arithmetic, matrix: Floats, interface: Interface) -> tuple[float, Floats]:
@@ -127,7 +189,7 @@ def contributions(model: Arithmetic, matrix: Floats, interface: Interface) -> tu
 
     References
     ----------
-    Lundberg et al. (2020), algorithm 2, "tree_path_dependent"; shap.TreeExplainer gives the same values.
+    Lundberg et al. (2020): "tree_path_dependent" and "interventional"; shap.TreeExplainer gives the same values.
     """
     explainer = Explainer(model, interface)
     return explainer.base, explainer.explain(matrix)[0]

@@ -33,6 +33,9 @@ class TreeEnsemble:
         Encoded column tested, -1 at leaves, shape (nodes,).
     threshold, value, cover
         Split point, leaf value, and number (or weight) of training rows that reached the node, shape (nodes,).
+    background
+        Encoded rows that interventional Shapley values are relative to, shape (rows, columns); a model whose
+        policy asks for path-dependent values has none.
     """
 
     roots: Integers
@@ -44,6 +47,7 @@ class TreeEnsemble:
     cover: Floats
     base: float
     link: Link
+    background: Floats | None = None
 
     def margin(self, matrix: Floats) -> Floats:
         """Sum of the trees for each row, shape (rows,). The reference: clear, not fast."""

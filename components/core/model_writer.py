@@ -69,7 +69,8 @@ def _arrays_bytes(model: Arithmetic) -> bytes:
     """An .npz whose bytes depend on the arrays alone (numpy stamps the time into its own)."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for key, value in sorted(vars(model).items()):
+        given = {key: value for key, value in vars(model).items() if value is not None}
+        for key, value in sorted(given.items()):
             content = io.BytesIO()
             np.lib.format.write_array(content, np.asarray(value), allow_pickle=False)
             entry = zipfile.ZipInfo(f"{key}.npy", date_time=(1980, 1, 1, 0, 0, 0))

@@ -1,8 +1,9 @@
-"""The two loops that explain trees, written so that they compile to machine code without a runtime.
+"""The loops that explain trees, written so that they compile to machine code without a runtime.
 
 Nothing here allocates, raises or calls into Python: every array is given, so the same text runs in the
 interpreter (slowly, for tests) and compiled (`tree_kernel.py`). Path-dependent Shapley values of a tree are
 integrals over t in [0, 1] of polynomials; Gauss-Legendre quadrature of enough points is exact for them.
+Interventional ones are exact for each background row by what Shapley values of a product are.
 
 References
 ----------
@@ -131,3 +132,100 @@ def path_dependent(
                         replaced += total[line + q] * weights[q] * inverse[earlier * count + q]
                     add -= (taken[earlier] - share[start + earlier]) * replaced
                 contributions[here_row + feature[here]] += add
+
+
+def interventional(  # noqa: PLR0912 - one function: what is compiled calls nothing
+    rows: int,
+    columns: int,
+    trees: int,
+    others: int,
+    deepest: int,
+    matrix: Any,
+    background: Any,
+    roots: Any,
+    feature: Any,
+    left: Any,
+    right: Any,
+    threshold: Any,
+    value: Any,
+    weight: Any,
+    waiting: Any,
+    path_feature: Any,
+    path_side: Any,
+    contributions: Any,
+    margin: Any,
+) -> None:
+    """Add each row's interventional Shapley values: the mean over background rows of those against each one.
+
+    Against one background row only leaves count that are reached with some features from the row (a of them)
+    and some from the background (b). A leaf of value v gives each of the former v (a-1)! b! / (a+b)! and takes
+    v a! (b-1)! / (a+b)! from each of the latter.
+
+    Parameters
+    ----------
+    rows, columns, trees, others, deepest
+        Sizes; `others` is the number of background rows, `deepest` one more than the longest path's features.
+    matrix, background
+        Encoded rows, flat.
+    roots, feature, left, right, threshold, value
+        The trees as `ensembles.TreeEnsemble` has them.
+    weight
+        (a-1)! b! / (a+b)! at a * deepest + b.
+    waiting
+        Scratch: node, entries of its path, and the entry that leads to it, for two nodes a level.
+    path_feature, path_side
+        Scratch: features on which row and background part, and which was followed (1: the row).
+    contributions, margin
+        Added to: rows * columns and rows values; the margin is the row's own.
+    """
+    for row in range(rows):
+        mine = row * columns
+        for tree in range(trees):
+            node = roots[tree]
+            while feature[node] >= 0:
+                node = left[node] if matrix[mine + feature[node]] <= threshold[node] else right[node]
+            margin[row] += value[node]
+        for other in range(others):
+            theirs = other * columns
+            for tree in range(trees):
+                waiting[0] = roots[tree]
+                waiting[1] = 0
+                height = 1
+                while height > 0:
+                    height -= 1
+                    node = waiting[4 * height]
+                    entries = waiting[4 * height + 1]
+                    if entries > 0:
+                        path_feature[entries - 1] = waiting[4 * height + 2]
+                        path_side[entries - 1] = waiting[4 * height + 3]
+                    tested = feature[node]
+                    while tested >= 0:
+                        here = left[node] if matrix[mine + tested] <= threshold[node] else right[node]
+                        there = left[node] if background[theirs + tested] <= threshold[node] else right[node]
+                        if here != there:
+                            side = -1
+                            for entry in range(entries):
+                                if path_feature[entry] == tested:
+                                    side = path_side[entry]
+                            if side == 0:
+                                here = there
+                            if side < 0:
+                                waiting[4 * height] = there
+                                waiting[4 * height + 1] = entries + 1
+                                waiting[4 * height + 2] = tested
+                                waiting[4 * height + 3] = 0
+                                height += 1
+                                path_feature[entries] = tested
+                                path_side[entries] = 1
+                                entries += 1
+                        node = here
+                        tested = feature[node]
+                    followed = 0
+                    for entry in range(entries):
+                        followed += path_side[entry]
+                    for entry in range(entries):
+                        if path_side[entry] == 1:
+                            add = value[node] * weight[followed * deepest + entries - followed]
+                        else:
+                            add = -value[node] * weight[(entries - followed) * deepest + followed]
+                        contributions[mine + path_feature[entry]] += add / others

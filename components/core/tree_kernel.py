@@ -25,30 +25,29 @@ from tallystick.components.core.errors import StorageError, TallystickError
 from tallystick.components.core.files import sha256_of_bytes, write_bytes
 
 _LLVM = "llvmlite.binding"
-_SYMBOL = "tallystick_path_dependent"
-_SIZES, _INTEGER_ARRAYS, _FLOAT_ARRAYS_LAST = 4, 5, 12
+# What each function of `tree_arithmetic` takes: n a size, i an array of int64, f one of float64.
+_ARGUMENTS = {"path_dependent": "nnnnfiiiiiffffffffffff", "interventional": "nnnnnffiiiifffiiiff"}
 _BESIDE_THIS_MODULE = Path(__file__).parent / "compiled"
 _COMPILE_TIMEOUT_S = 120
 _PLAINEST = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_DISABLE_JIT": "0"}
 
 
 @functools.cache
-def path_dependent() -> Callable[..., None]:
-    """:func:`tree_arithmetic.path_dependent` as machine code: four integers and eighteen addresses.
+def kernel(name: str) -> Callable[..., None]:
+    """A function of :mod:`tree_arithmetic` as machine code: sizes as integers, arrays as addresses.
 
     Raises
     ------
     TallystickError
         Nothing is compiled yet for this machine and numba is not here to do it.
     """
-    content = _stored() or _compiled()
-    return _loaded(content)
+    return _loaded(_stored(name) or _compiled(name), name)
 
 
-def object_name() -> str:
-    """Name of the object file: changes with the loops' text, this recipe and the processor."""
+def object_name(name: str) -> str:
+    """Name of a function's object file: changes with the loops' text, this recipe and the processor."""
     recipe = Path(tree_arithmetic.__file__).read_bytes() + Path(__file__).read_bytes()
-    return f"path-dependent-{sys.platform}-{platform.machine()}-{sha256_of_bytes(recipe)[:16]}.o"
+    return f"{name}-{sys.platform}-{platform.machine()}-{sha256_of_bytes(recipe)[:16]}.o"
 
 
 def _cache_folder() -> Path | None:
@@ -58,17 +57,17 @@ def _cache_folder() -> Path | None:
         return None
 
 
-def _stored() -> bytes | None:
+def _stored(name: str) -> bytes | None:
     for folder in (_BESIDE_THIS_MODULE, _cache_folder()):
         try:
             if folder:
-                return (folder / object_name()).read_bytes()
+                return (folder / object_name(name)).read_bytes()
         except OSError:
             continue
     return None
 
 
-def _compiled() -> bytes:
+def _compiled(name: str) -> bytes:
     """Compile in a process of its own, and keep the result where that is allowed."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", __name__, folder]
@@ -81,28 +80,33 @@ def _compiled() -> bytes:
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
             raise TallystickError(f"the kernel for reasons could not be compiled; is numba installed? ({said[0]})")
-        content = (Path(folder) / object_name()).read_bytes()
+        content = (Path(folder) / object_name(name)).read_bytes()
     cache = _cache_folder()
     try:
         if cache:
-            write_bytes(cache / object_name(), content)
+            write_bytes(cache / object_name(name), content)
     except StorageError:
         return content  # a read-only home: compiled again at the next start
     return content
 
 
-def _loaded(content: bytes) -> Callable[..., None]:
-    addresses = _INTEGER_ARRAYS + _FLOAT_ARRAYS_LAST + 1
-    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * _SIZES, *[ctypes.c_void_p] * addresses)
-    held = machine_code.load(content, _SYMBOL) if sys.platform == "linux" else None
+def _loaded(content: bytes, name: str) -> Callable[..., None]:
+    kinds = [ctypes.c_int64 if kind == "n" else ctypes.c_void_p for kind in _ARGUMENTS[name]]
+    prototype = ctypes.CFUNCTYPE(None, *kinds)
+    held = machine_code.load(content, symbol(name)) if sys.platform == "linux" else None
     if held:
         function: Any = prototype(held.address)
         function.code = held  # lives as long as the function
     else:
         engine = _llvm_engine(content)
-        function = prototype(engine.get_function_address(_SYMBOL))
+        function = prototype(engine.get_function_address(symbol(name)))
         function.code = engine
     return function  # type: ignore[no-any-return]
+
+
+def symbol(name: str) -> str:
+    """Name of a function in its object file."""
+    return f"tallystick_{name}"
 
 
 def _llvm_engine(content: bytes) -> Any:
@@ -117,21 +121,26 @@ def _llvm_engine(content: bytes) -> Any:
     return engine
 
 
-def write_object(folder: Path) -> Path:
-    """Compile and write the object file into `folder`. Needs numba, and `_PLAINEST` in the environment."""
+def write_objects(folder: Path) -> list[Path]:
+    """Compile and write the object files into `folder`. Needs numba, and `_PLAINEST` in the environment."""
     llvm: Any = importlib.import_module(_LLVM)
     numba: Any = importlib.import_module("numba")
-
-    size, integers, floats = numba.int64, numba.types.CPointer(numba.int64), numba.types.CPointer(numba.float64)
-    arrays = [floats] + [integers] * _INTEGER_ARRAYS + [floats] * _FLOAT_ARRAYS_LAST
-    signature = numba.void(*[size] * _SIZES, *arrays)
-    compiled = numba.cfunc(signature, nopython=True, error_model="numpy", _nrt=False)(tree_arithmetic.path_dependent)
-    module = llvm.parse_assembly(compiled.inspect_llvm().replace(compiled.native_name, _SYMBOL))
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    pointer = numba.types.CPointer
+    types = {"n": numba.int64, "i": pointer(numba.int64), "f": pointer(numba.float64)}
     target = llvm.Target.from_triple(llvm.get_process_triple())
     machine = target.create_target_machine(cpu="generic", features="", opt=3, reloc="pic", codemodel="small")
-    path = folder / object_name()
-    write_bytes(path, machine.emit_object(module))
-    return path
+    written = []
+    for name, kinds in _ARGUMENTS.items():
+        signature = numba.void(*(types[kind] for kind in kinds))
+        options = {"nopython": True, "error_model": "numpy", "_nrt": False}
+        compiled = numba.cfunc(signature, **options)(getattr(tree_arithmetic, name))
+        module = llvm.parse_assembly(compiled.inspect_llvm().replace(compiled.native_name, symbol(name)))
+        path = folder / object_name(name)
+        write_bytes(path, machine.emit_object(module))
+        written.append(path)
+    return written
 
 
 def main() -> None:
@@ -140,7 +149,7 @@ def main() -> None:
         command = [sys.executable, "-m", __spec__.name, *sys.argv[1:]]
         sys.exit(subprocess.run(command, env={**os.environ, **_PLAINEST}, check=False).returncode)
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else _BESIDE_THIS_MODULE
-    sys.stdout.write(f"{write_object(folder)}\n")
+    sys.stdout.writelines(f"{path}\n" for path in write_objects(folder))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tallystick.components.core.contributions import Explainer, contributions
 from tallystick.components.core.encoding import encode
 from tallystick.components.core.ensembles import LinearModel, TreeEnsemble
+from tallystick.components.core.errors import InputError
 from tests.support.packages import Kind, arithmetic_of, fitted, lending, write_lending_package
 
 
@@ -129,6 +130,63 @@ def test_trees_that_are_single_leaves_contribute_nothing() -> None:
     found, margin = explainer.explain(np.zeros((2, 2)))
     assert not found.any()
     np.testing.assert_allclose(margin, 0.3 + 0.75, atol=1e-15)
+
+
+def against(model: TreeEnsemble, row: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """The definition with features of a background row in place of those not in the subset, averaged."""
+    count = len(row)
+    result = np.zeros(count)
+    values = {}
+    for size in range(count + 1):
+        for subset in itertools.combinations(range(count), size):
+            mixed = background.copy()
+            mixed[:, list(subset)] = row[list(subset)]
+            values[subset] = float(model.margin(mixed).mean())
+    for feature in range(count):
+        others = [other for other in range(count) if other != feature]
+        for size in range(count):
+            weight = math.factorial(size) * math.factorial(count - size - 1) / math.factorial(count)
+            for subset in itertools.combinations(others, size):
+                joined = tuple(sorted((*subset, feature)))
+                result[feature] += weight * (values[joined] - values[subset])
+    return result
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 3), st.integers(0, 7))
+def test_interventional_contributions_are_the_shapley_values_by_their_definition(
+    seed: int, trees: int, depth: int
+) -> None:
+    random = np.random.default_rng(seed + 1)
+    background = random.normal(size=(5, 4)).round(1)
+    model = random_ensemble(seed, trees=trees, depth=depth, columns=4)
+    model = TreeEnsemble(**{**vars(model), "background": background})
+    matrix = random.normal(size=(3, 4)).round(1)
+    base, found = contributions(model, matrix, Interventional())  # type: ignore[arg-type]
+    expected = np.array([against(model, row, background) for row in matrix])
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(base + found.sum(axis=1), model.margin(matrix), atol=1e-12)
+
+
+def test_interventional_contributions_need_background_rows() -> None:
+    model = random_ensemble(1, trees=1, depth=2, columns=3)
+    with pytest.raises(InputError, match="background rows"):
+        contributions(model, np.zeros((1, 3)), Interventional())  # type: ignore[arg-type]
+
+
+def test_background_rows_are_kept_in_the_package(tmp_path: Path) -> None:
+    data = lending(rows=400)
+    matrix = encode(data.features, data.columns)
+    model = arithmetic_of(fitted("random_forest", matrix, data.adverse), matrix)
+    assert isinstance(model, TreeEnsemble)
+    given_rows = TreeEnsemble(**{**vars(model), "background": matrix[:30]})
+    package = write_lending_package(
+        tmp_path / "model", "random_forest", data=data, arithmetic=given_rows, interface={"shap": "interventional"}
+    )
+    assert isinstance(package.arithmetic, TreeEnsemble)
+    np.testing.assert_array_equal(package.arithmetic.background, matrix[:30])
+    base, found = contributions(package.arithmetic, matrix[:5], package.interface)
+    np.testing.assert_allclose(base + found.sum(axis=1), model.margin(matrix[:5]), atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["hist_gradient_boosting", "random_forest"])

@@ -22,8 +22,8 @@ on_linux_x86 = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def object_file() -> bytes:
-    stored = tree_kernel._stored()
-    return stored or tree_kernel._compiled()
+    stored = tree_kernel._stored("path_dependent")
+    return stored or tree_kernel._compiled("path_dependent")
 
 
 @on_linux_x86
@@ -65,7 +65,7 @@ def test_llvms_own_loader_gives_the_same_bits(object_file: bytes) -> None:
     model = random_ensemble(11, trees=6, depth=6, columns=6)
     matrix = np.random.default_rng(2).normal(size=(10, 6))
     ours, theirs = Explainer(model, PathDependent()), Explainer(model, PathDependent())  # type: ignore[arg-type]
-    theirs._kernel = prototype(engine.get_function_address(SYMBOL))
+    theirs._explain.kernel = prototype(engine.get_function_address(SYMBOL))  # type: ignore[attr-defined]
     np.testing.assert_array_equal(ours.explain(matrix)[0], theirs.explain(matrix)[0])
 
 
@@ -73,8 +73,7 @@ def test_compiled_loops_give_what_the_interpreted_ones_give() -> None:
     model = random_ensemble(12, trees=5, depth=5, columns=4)
     matrix = np.random.default_rng(3).normal(size=(4, 4))
     explainer = Explainer(model, PathDependent())  # type: ignore[arg-type]
-    trees = explainer._trees
-    assert trees is not None
+    trees = explainer._explain.trees  # type: ignore[attr-defined]
     count, largest = len(trees.points), trees.largest
     found, margin = np.zeros(16), np.full(4, model.base)
     tree_arithmetic.path_dependent(
@@ -95,4 +94,4 @@ def test_compiled_loops_give_what_the_interpreted_ones_give() -> None:
 def test_without_numba_the_message_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(tree_kernel.TallystickError, match="is numba installed"):
-        tree_kernel._compiled()
+        tree_kernel._compiled("path_dependent")
