@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tallystick.components.core.errors import ExitCode, InputError
@@ -23,7 +24,7 @@ from tallystick.components.core.receipts.requirements import EvidenceRules
 from tallystick.components.core.receipts.trust import ROLES, Role, TrustPolicy, parse_trust
 from tallystick.components.core.storage import ObjectStore, open_store
 
-DOCUMENTS = {"report.html": "report.html", "summary.json": "summary.json"}
+DOCUMENTS = ("report.html", "summary.json")
 
 
 def add_keys_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,23 +112,40 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_bundle(options: argparse.Namespace) -> ExitCode:
     """Gather a run's evidence into one file."""
+    store, run_id = _run_of(options)
+    known = [read_checkpoint(_bytes(path), str(path)).size for path in options.since]
+    output = options.output or Path(f"{run_id}.bundle.zip")
+    evidence = EvidenceStore(store, run_id)
+    parts, size = bundle_run(evidence, options.runs_dir / run_id, _identity(options), output, known_sizes=known)
+    _say(options, f"{output}: {parts} parts, {size / 1e6:.1f} MB", {"bundle": str(output)})
+    return ExitCode.DONE
+
+
+def bundle_run(
+    evidence: EvidenceStore, folder: Path, signer: Identity, output: Path, *, known_sizes: Sequence[int] = ()
+) -> tuple[int, int]:
+    """Write a run's bundle: its evidence with the inputs, card and reports from its folder.
+
+    Returns
+    -------
+    tuple of int
+        How many parts, and how many bytes.
+
+    Raises
+    ------
+    InputError
+        The run judged no model, or what it left is not signed.
+    """
     from tallystick.components.core.receipts.bundle import gather, pack
 
-    store, run_id = _run_of(options)
-    folder = options.runs_dir / run_id
-    known = [read_checkpoint(_bytes(path), str(path)).size for path in options.since]
-    evidence = EvidenceStore(store, run_id)
-    documents = {name: (folder / file).read_bytes() for name, file in DOCUMENTS.items() if (folder / file).is_file()}
-    card = evidence.statement("model_card")
-    if card:
+    documents = {name: (folder / name).read_bytes() for name in DOCUMENTS if (folder / name).is_file()}
+    if card := evidence.statement("model_card"):
         documents["model_card.md"] = card["predicate"]["markdown"].encode()
     inputs = {path.name: path.read_bytes() for path in sorted((folder / "input").glob("*.yaml"))}
-    parts = gather(evidence, signer=_identity(options), inputs=inputs, documents=documents, known_sizes=known)
-    output = options.output or Path(f"{run_id}.bundle.zip")
+    parts = gather(evidence, signer=signer, inputs=inputs, documents=documents, known_sizes=known_sizes)
     content = pack(parts)
     write_bytes(output, content)
-    _say(options, f"{output}: {len(parts)} parts, {len(content) / 1e6:.1f} MB", {"bundle": str(output)})
-    return ExitCode.DONE
+    return len(parts), len(content)
 
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import shutil
+import socket
 
 import pytest
 
@@ -63,7 +65,20 @@ def test_a_local_run_needs_no_configuration_to_be_bundled_and_verified(runs, tmp
     assert "no approval was asked for" in shown
 
 
-def test_the_same_run_gives_the_same_proofs_and_the_json_says_what_the_words_say(runs, tmp_path, capsys):
+def test_a_bundle_is_verified_without_network_and_away_from_the_run(runs, tmp_path, monkeypatch):
+    file = bundle(runs, tmp_path)
+    trust = (runs / "keys" / "trust.yaml").rename(tmp_path / "trust.yaml")
+    shutil.rmtree(runs)
+
+    def refuse(*_arguments, **_options):
+        raise AssertionError("something asked for the network")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert run("verify", file, "--trust", trust) == 0
+
+
+def test_the_json_says_what_the_words_say(runs, tmp_path, capsys):
     file = bundle(runs, tmp_path)
     capsys.readouterr()
     assert run("verify", file, "--trust", runs / "keys" / "trust.yaml", "--json") == 0
