@@ -38,6 +38,8 @@ def add_keys_arguments(parser: argparse.ArgumentParser) -> None:
     trust.add_argument("--in", dest="trust", type=Path, required=True, metavar="TRUST", help="the trust file")
     trust.add_argument("--person", required=True, help="whose key it is: ada@bank.example")
     trust.add_argument("--name", help="what to call the key (default: the file's name)")
+    _add_json(make)
+    _add_json(trust)
     trust.add_argument("--role", action="append", required=True, choices=ROLES, help="may be given more than once")
 
 
@@ -150,6 +152,7 @@ def bundle_run(
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     """`tallystick verify BUNDLE --trust FILE`."""
+    _add_json(parser)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument(
         "--trust", type=Path, required=True, metavar="FILE", help="whose signatures you accept, as what"
@@ -177,7 +180,12 @@ def words(result: VerificationResult) -> str:
     return "\n".join([*lines, "", verdict])
 
 
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document for machines and nothing else")
+
+
 def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_json(parser)
     parser.add_argument("run_id", nargs="?", default="latest", metavar="RUN", help="a run's id (default: latest)")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
     parser.add_argument("--evidence", help="where its evidence is kept, s3://... (default: the run's folder)")
@@ -207,7 +215,7 @@ def _identity(options: argparse.Namespace) -> Identity:
 
 
 def _say(options: argparse.Namespace, text: str, value: dict[str, object]) -> None:
-    sys.stdout.write((json.dumps(value, ensure_ascii=False) if getattr(options, "json", False) else text) + "\n")
+    sys.stdout.write((json.dumps(value, ensure_ascii=False) if options.json else text) + "\n")
 
 
 def _bytes(path: Path) -> bytes:

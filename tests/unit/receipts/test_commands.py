@@ -48,7 +48,6 @@ def runs(tmp_path, desk):
 
 def run(name, *arguments):
     parser = argparse.ArgumentParser()
-    parser.add_argument("--json", action="store_true")
     getattr(commands, f"add_{name}_arguments")(parser)
     return int(getattr(commands, f"run_{name}")(parser.parse_args([str(a) for a in arguments])))
 
@@ -169,6 +168,13 @@ def test_approving_without_a_key_or_a_run_says_what_to_do(runs, tmp_path):
         run("approve", RUN, "--runs-dir", runs)
     with pytest.raises(InputError, match="holds no evidence"):
         run("bundle", "nothing", "--runs-dir", runs)
+
+
+def test_a_key_is_made_for_machines_too(tmp_path, capsys):
+    assert run("keys", "make", tmp_path / "k.pem", "--json") == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["private"] == str(tmp_path / "k.pem")
+    assert len(value["key"]) == 64
 
 
 def test_a_key_is_never_overwritten_and_never_shown(tmp_path, capsys):
