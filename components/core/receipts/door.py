@@ -13,6 +13,7 @@ from tallystick.components.core.errors import InputError
 from tallystick.components.core.evidence import EvidenceStore
 from tallystick.components.core.receipts.bundle import MAXIMUM_BYTES
 from tallystick.components.core.receipts.findings import VerificationResult
+from tallystick.components.core.receipts.requirements import Stage
 from tallystick.components.core.receipts.trust import TrustPolicy, parse_trust
 from tallystick.components.core.receipts.verification import require_verified, verify_model_evidence
 from tallystick.components.core.storage import open_store
@@ -20,7 +21,7 @@ from tallystick.components.core.storage import open_store
 _FORMS = "FILE.zip, s3://bucket/key.zip, or STORE#RUN"
 
 
-def require_model_evidence(evidence: str, digest: str, trust: Path, *, approvals: bool = True) -> VerificationResult:
+def require_model_evidence(evidence: str, digest: str, trust: Path, *, stage: Stage = "release") -> VerificationResult:
     """Let a model pass whose evidence holds; refuse every other.
 
     Parameters
@@ -31,8 +32,8 @@ def require_model_evidence(evidence: str, digest: str, trust: Path, *, approvals
         The model's own digest, computed from its bytes by the caller: ``sha256:`` and hexadecimal.
     trust
         The verifier's trust file; on a cluster mounted from a ConfigMap that the model's authors cannot write.
-    approvals
-        False at registration, which comes before anybody approves.
+    stage
+        Where the door is: ``registration`` comes before anybody approves, ``rollout`` before there was one.
 
     Returns
     -------
@@ -48,7 +49,7 @@ def require_model_evidence(evidence: str, digest: str, trust: Path, *, approvals
     StorageError
         The store does not answer.
     """
-    result = verify_model_evidence(open_evidence(evidence), digest, read_trust(trust), approvals=approvals)
+    result = verify_model_evidence(open_evidence(evidence), digest, read_trust(trust), stage=stage)
     require_verified(result)
     return result
 

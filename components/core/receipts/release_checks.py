@@ -166,11 +166,11 @@ def check_approvals(
 def _covers(
     approval: Receipt, receipts: list[Receipt], rules: EvidenceRules, proof: LogProof | None, findings: Findings
 ) -> bool:
-    """Whether the approver had seen every statement that is asked for, as it stands here."""
+    """Whether the approver had seen every statement that is asked for before a rollout, as it stands here."""
     seen, state = approval.predicate["evidence"], log_state(approval.predicate["log"])
     by_step = {receipt.step: receipt for receipt in receipts}
     good = True
-    for step in rules.statements:
+    for step in rules.at("rollout").statements:
         receipt = by_step.get(step)
         if receipt is None:
             continue

@@ -6,7 +6,7 @@ The rules name steps; the order of steps and what each must speak of are the pla
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,16 @@ AFTER: Mapping[str, tuple[str, ...]] = {
 """What must stand in the log before a step's statement."""
 
 
+Stage = Literal["registration", "rollout", "release"]
+"""Where the door is: before registration nobody can have approved; before a rollout there is no rollout yet."""
+
+_NOT_YET: Mapping[str, frozenset[str]] = {
+    "registration": frozenset({"registration", "rollout"}),
+    "rollout": frozenset({"rollout"}),
+    "release": frozenset(),
+}
+
+
 class EvidenceRules(Document):
     """Evidence that a model needs before it may serve.
 
@@ -52,6 +62,13 @@ class EvidenceRules(Document):
         "model_card",
     )
     approvals: Annotated[int, Field(ge=0, le=10)] = 0
+
+    def at(self, stage: Stage) -> EvidenceRules:
+        """What of this can be there already at a stage of a release."""
+        return EvidenceRules(
+            statements=tuple(step for step in self.statements if step not in _NOT_YET[stage]),
+            approvals=0 if stage == "registration" else self.approvals,
+        )
 
 
 def missing_evidence(

@@ -38,11 +38,18 @@ from tallystick.components.core.receipts.release_checks import (
     check_verdicts,
     rules_of,
 )
+from tallystick.components.core.receipts.requirements import Stage
 from tallystick.components.core.receipts.trust import TrustPolicy
 
 
 def verify_bundle(
-    content: bytes, trust: TrustPolicy, *, digest: str = "", where: str = "bundle", now: datetime | None = None
+    content: bytes,
+    trust: TrustPolicy,
+    *,
+    digest: str = "",
+    where: str = "bundle",
+    stage: Stage = "release",
+    now: datetime | None = None,
 ) -> VerificationResult:
     """Verify a bundle.
 
@@ -50,6 +57,8 @@ def verify_bundle(
     ----------
     digest
         The model that it should be about; without it the one that the bundle names.
+    stage
+        Where the door is: what cannot be there yet is not asked for.
     now
         The time of the verification; the present without it.
 
@@ -64,7 +73,7 @@ def verify_bundle(
     wanted = digest.removeprefix("sha256:") or model
     if wanted != model:
         findings.problem("other_digest", MANIFEST, f"the bundle is about sha256:{model}, not sha256:{wanted}")
-    return _verify(parts, trust, findings, digest=wanted, run=run, now=now, approvals=True)
+    return _verify(parts, trust, findings, digest=wanted, run=run, now=now, stage=stage)
 
 
 def verify_model_evidence(
@@ -73,7 +82,7 @@ def verify_model_evidence(
     trust: TrustPolicy,
     *,
     inputs: Parts | None = None,
-    approvals: bool = True,
+    stage: Stage = "release",
     now: datetime | None = None,
 ) -> VerificationResult:
     """Verify that a model's evidence holds: the gate before registration, before a rollout, and before serving.
@@ -86,8 +95,8 @@ def verify_model_evidence(
         The model's, with or without ``sha256:``.
     inputs
         Contract and policy by part name (``inputs/contract.yaml``), where `evidence` is a store.
-    approvals
-        False before registration, when nobody can have approved yet.
+    stage
+        Where the door is: what cannot be there yet is not asked for.
 
     Raises
     ------
@@ -97,7 +106,7 @@ def verify_model_evidence(
         The store cannot be read.
     """
     if isinstance(evidence, bytes):
-        return verify_bundle(evidence, trust, digest=digest, now=now)
+        return verify_bundle(evidence, trust, digest=digest, stage=stage, now=now)
     wanted = digest.removeprefix("sha256:")
     findings = Findings()
     contents = evidence.contents()
@@ -114,7 +123,7 @@ def verify_model_evidence(
     ]
     with contextlib.suppress(InputError):  # the check of the log says what is missing
         parts |= log_parts(Log(evidence.store), evidence.run_id, statement_digests(parts), sizes)
-    return _verify(parts, trust, findings, digest=wanted, run=evidence.run_id, now=now, approvals=approvals)
+    return _verify(parts, trust, findings, digest=wanted, run=evidence.run_id, now=now, stage=stage)
 
 
 def require_verified(result: VerificationResult) -> None:
@@ -139,7 +148,7 @@ def _verify(
     digest: str,
     run: str,
     now: datetime | None,
-    approvals: bool,
+    stage: Stage,
 ) -> VerificationResult:
     time = now or datetime.now(UTC)
     receipts = _receipts(parts, trust, run, findings)
@@ -150,9 +159,9 @@ def _verify(
         check_order(receipts, trust, time, findings)
     check_verdicts(receipts, findings)
     check_inputs(parts, receipts, findings, whole=MANIFEST in parts)
-    rules = rules_of(parts, trust, findings)
+    rules = rules_of(parts, trust, findings).at(stage)
     check_complete(receipts, rules, digest, findings)
-    if approvals:
+    if stage != "registration":
         check_approvals(receipts, rules, digest, proof, findings)
     return _result(findings, digest, run)
 

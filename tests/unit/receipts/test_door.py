@@ -24,7 +24,7 @@ def site(tmp_path, desk):
 
 def test_before_registration_evidence_without_an_approval_is_enough_and_before_serving_it_is_not(site, desk):
     where, trust = f"{site / 'evidence'}#{RUN}", site / "trust.yaml"
-    assert require_model_evidence(where, f"sha256:{MODEL}", trust, approvals=False).holds
+    assert require_model_evidence(where, f"sha256:{MODEL}", trust, stage="registration").holds
     with pytest.raises(EvidenceRefusedError, match=r"1 approval\(s\) are asked for, 0 hold\(s\)"):
         require_model_evidence(where, f"sha256:{MODEL}", trust)
     desk.approve(FolderStore(site / "evidence"))
@@ -47,9 +47,9 @@ def test_an_approval_by_an_author_does_not_open_it(site, desk):
 def test_a_model_with_another_digest_stays_outside_and_so_does_a_run_that_is_not_there(site):
     trust = site / "trust.yaml"
     with pytest.raises(EvidenceRefusedError, match="another model"):
-        require_model_evidence(f"{site / 'evidence'}#{RUN}", OTHER, trust, approvals=False)
+        require_model_evidence(f"{site / 'evidence'}#{RUN}", OTHER, trust, stage="registration")
     with pytest.raises(EvidenceRefusedError, match="left no evidence"):
-        require_model_evidence(f"{site / 'evidence'}#other", MODEL, trust, approvals=False)
+        require_model_evidence(f"{site / 'evidence'}#other", MODEL, trust, stage="registration")
 
 
 @pytest.mark.parametrize("where", ["", "model", "#run", "store#", "none.zip"])
@@ -70,3 +70,16 @@ def test_a_store_that_does_not_answer_opens_nothing(site, monkeypatch):
     monkeypatch.setattr(FolderStore, "get", silent)
     with pytest.raises(StorageError, match="no answer"):
         require_model_evidence(f"{site / 'evidence'}#{RUN}", MODEL, site / "trust.yaml")
+
+
+def test_what_cannot_be_there_yet_is_asked_for_only_at_the_next_door(site, desk):
+    store, where, trust = FolderStore(site / "evidence"), f"{site / 'evidence'}#{RUN}", site / "trust.yaml"
+    asked = "  statements: [fairness_gate, registration, rollout]\n  approvals: 1"
+    trust.write_text(trust.read_text().replace("  approvals: 1", asked))
+    assert require_model_evidence(where, MODEL, trust, stage="registration").holds
+    desk.approve(store)
+    assert require_model_evidence(where, MODEL, trust, stage="rollout").holds
+    with pytest.raises(EvidenceRefusedError, match="rollout: there is no such statement"):
+        require_model_evidence(where, MODEL, trust)
+    desk.step(store, "rollout")
+    assert require_model_evidence(where, MODEL, trust).holds
