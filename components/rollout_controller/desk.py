@@ -13,7 +13,7 @@ from typing import Any
 
 from tallystick.components.rollout_controller.adapters.pods import Pod, read_pod
 from tallystick.components.rollout_controller.consent import Approval
-from tallystick.components.rollout_controller.release import Release, seconds
+from tallystick.components.rollout_controller.release import Release, place_of, seconds
 
 Place = tuple[str, str]
 
@@ -103,10 +103,9 @@ class Desk:
     def rollout(self, body: Mapping[str, Any], *, gone: bool) -> None:
         """A ModelRollout, as the others at its target see it."""
         metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
-        target = (spec.get("target") or {}).get("name")
-        if not target:
+        place = place_of(body)
+        if place is None:
             return
-        place = (metadata["namespace"], target)
         here = self._rivals.setdefault(place, {})
         before = here.get(metadata["uid"])
         if gone:

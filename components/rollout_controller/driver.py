@@ -9,18 +9,19 @@ The ports are those of the local runtime made asynchronous, since one process dr
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from tallystick.components.core.errors import InputError, TallystickError
 from tallystick.components.rollout_controller import report
 from tallystick.components.rollout_controller.adapters import istio, seldon
 from tallystick.components.rollout_controller.adapters.pods import Pod, baseline_readiness, canary_readiness
-from tallystick.components.rollout_controller.consent import Approval, Consent, consent
+from tallystick.components.rollout_controller.cluster_ports import Cluster, Queue, Scraper, Views
+from tallystick.components.rollout_controller.consent import Consent, consent
 from tallystick.components.rollout_controller.decide import Action, decide
+from tallystick.components.rollout_controller.delivery import Delivery
 from tallystick.components.rollout_controller.first_release import decide_first
 from tallystick.components.rollout_controller.judgement import TestResult
 from tallystick.components.rollout_controller.observation import Arm, Commands, Observation, Reading, References
@@ -39,67 +40,6 @@ _BOOKS_S = 30.0
 
 class OvertakenError(TallystickError):
     """Another controller has written this rollout's status: it drives now."""
-
-
-class Cluster(Protocol):
-    """The calls that change or confirm something."""
-
-    async def deployment(self, namespace: str, name: str) -> Object | None:
-        """A SeldonDeployment as it is."""
-
-    async def apply_deployment(self, manifest: Mapping[str, Any]) -> Object:
-        """Server-side apply."""
-
-    async def virtual_service(self, namespace: str, name: str) -> Object | None:
-        """A VirtualService as it is."""
-
-    async def set_routes(self, virtual_service: Mapping[str, Any], routes: list[Object]) -> Object:
-        """Replace its HTTP routes."""
-
-    async def delete_destination_rule(self, namespace: str, name: str) -> None:
-        """Remove it, or find it gone."""
-
-    async def rollout(self, namespace: str, name: str) -> Object | None:
-        """The ModelRollout as it is."""
-
-    async def write_status(self, namespace: str, name: str, version: str, status: Mapping[str, Any]) -> Object:
-        """Write its status, if it is still at this resourceVersion."""
-
-
-class Views(Protocol):
-    """What is known without asking, because it is watched."""
-
-    def pods(self, place: tuple[str, str]) -> Sequence[Pod]:
-        """Pods of a target."""
-
-    def deployment(self, place: tuple[str, str]) -> Mapping[str, Any] | None:
-        """The SeldonDeployment."""
-
-    def virtual_service(self, place: tuple[str, str]) -> Mapping[str, Any] | None:
-        """The VirtualService."""
-
-    def approvals(self, namespace: str) -> Iterable[Approval]:
-        """All approvals of a namespace."""
-
-    def failed_first(self, namespace: str, rollout: str) -> bool:
-        """Whether this rollout was a first version that never served."""
-
-
-class Queue(Protocol):
-    """Who may touch a target."""
-
-    def claim(self, release: Release) -> str:
-        """Take the target, or say in a sentence who has it."""
-
-    def superseded_by(self, release: Release) -> str:
-        """Name of the rollout that wants this one out of its way; empty for none."""
-
-
-class Scraper(Protocol):
-    """Reads pods' counters."""
-
-    async def read(self, arms: Iterable[tuple[Arm, Pod]]) -> tuple[tuple[Reading, ...], References]:
-        """Whatever can be read now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +71,7 @@ class Driver:
 
     def __init__(self, body: Mapping[str, Any], world: World) -> None:
         self._world = world
+        self._delivery = Delivery(world.cluster, world.views, world.tell, server_image=world.server_image)
         self._status: Object = dict(body.get("status") or {})
         self._version = str(body["metadata"]["resourceVersion"])
         self._state = State()
@@ -197,10 +138,10 @@ class Driver:
         if not self._baseline or self.finished:
             return
         if self._state.phase is Phase.PROMOTED:
-            await self._remove(release, self._baseline)
+            await self._delivery.remove(release, self._baseline)
             return
-        await self._set_traffic(release, 0.0, urgent=True)
-        await self._remove(release, release.version)
+        await self._delivery.set_traffic(release, self._baseline, weight_pct=0.0, urgent=True)
+        await self._delivery.remove(release, release.version)
         self._world.tell("Warning", "GivenBack", f"deleted in phase {self._state.phase}: all traffic is back at "
                                                  f"{self._baseline}")  # fmt: skip
 
@@ -224,31 +165,13 @@ class Driver:
         message = f"replaces {self._baseline}" if self._baseline else "the first version of this target"
         await self._record(release, None, [Condition(type="Accepted", status=True, reason="Valid", message=message)])
         if self._baseline:
-            await self._install(release)
+            await self._delivery.install(release, self._baseline)
         return None
 
     def _never_served(self, release: Release, live: Mapping[str, Any]) -> bool:
         found = seldon.predictors(live)
         by = str((found[0].get("labels") or {}).get("tallystick.dev/rollout", "")) if len(found) == 1 else ""
         return bool(by) and self._world.views.failed_first(release.namespace, by)
-
-    async def _install(self, release: Release) -> None:
-        """Start the new version beside the one in service, or as the first."""
-        watched = self._world.views.deployment(release.place)
-        if self._baseline and release.version in seldon.traffic(watched):
-            return
-        live = await self._world.cluster.deployment(release.namespace, release.target)
-        canary = seldon.predictor(release, release.server.image or self._world.server_image)
-        if not self._baseline:
-            live_ours = None if live is None else {**live, "spec": {**live["spec"], "predictors": []}}
-            wanted = seldon.with_canary(live_ours, canary)
-        elif live is None or release.version in seldon.traffic(live):
-            return
-        else:
-            wanted = seldon.with_canary(live, canary)
-        if live is None or [p["name"] for p in seldon.predictors(live)] != [p["name"] for p in wanted]:
-            await self._world.cluster.apply_deployment(seldon.applied(live, release, wanted))
-            self._world.tell("Normal", "Started", f"predictor {release.version} added to {release.target}")
 
     async def _observe(self, release: Release) -> _Seen:
         """Everything that can be read now."""
@@ -319,15 +242,15 @@ class Driver:
     async def _fail(self, release: Release, seen: _Seen) -> float:
         reason = f"the SeldonDeployment {release.target} has been deleted"
         self._enter(replace(self._state, phase=Phase.FAILED, weight_pct=0.0, reason=reason))
-        await self._record(release, seen, self._conditions(release, seen), finished=True)
+        await self._record(release, seen, self._conditions(seen), finished=True)
         return release.rules.interval_s
 
     async def _first(self, release: Release, seen: _Seen) -> float:
         state, action = decide_first(self._state, seen.observation, self._world.now(), rules=release.rules)
         self._enter(state)
         if action.start and not seen.pods["canary"]:
-            await self._install(release)
-        await self._record(release, seen, self._conditions(release, seen), finished=action.finished)
+            await self._delivery.install(release, self._baseline)
+        await self._record(release, seen, self._conditions(seen), finished=action.finished)
         return action.look_again_s
 
     async def _trial(self, release: Release, seen: _Seen) -> float:
@@ -340,10 +263,10 @@ class Driver:
         self._notice_disturbance(seen)
         self._enter(state)
         if rising:  # the books first: a crash in between leaves the smaller share at the gateway
-            await self._record(release, seen, self._conditions(release, seen), results=action.results)
+            await self._record(release, seen, self._conditions(seen), results=action.results)
         done = await self._act(release, seen, action)
         finished = action.finished and done
-        await self._record(release, seen, self._conditions(release, seen), results=action.results, finished=finished)
+        await self._record(release, seen, self._conditions(seen), results=action.results, finished=finished)
         if not done:
             return _RETRY_S
         return min(action.look_again_s, _RETRY_S) if state.phase in _MOVING else action.look_again_s
@@ -354,72 +277,19 @@ class Driver:
         obeyed = bool(seen.hands_off) and state.phase is Phase.HOLDING
         try:
             if state.phase in (Phase.PENDING, Phase.AWAITING_APPROVAL):
-                await self._install(release)
+                await self._delivery.install(release, self._baseline)
             elif action.set_weight_pct is not None and not obeyed and state.phase not in (Phase.FAILED,):
-                await self._set_traffic(release, state.weight_pct, urgent=state.weight_pct == 0.0)
+                await self._delivery.set_traffic(
+                    release, self._baseline, weight_pct=state.weight_pct, urgent=state.weight_pct == 0.0
+                )
             if action.may_remove is not None:
-                await self._remove(release, self._baseline if action.may_remove == "baseline" else release.version)
+                await self._delivery.remove(
+                    release, self._baseline if action.may_remove == "baseline" else release.version
+                )
         except RetryableError as error:
             self._world.tell("Warning", "Retrying", str(error)[:500])
             return False
         return True
-
-    async def _set_traffic(self, release: Release, weight_pct: float, *, urgent: bool) -> None:
-        """First what Seldon writes the gateway's routes from, then the routes themselves where that is not enough.
-
-        A rollback never relies on Seldon: while any pod is not ready it writes no route.
-        """
-        changed, failure = False, None
-        try:
-            changed = await self._set_seldon_traffic(release, weight_pct)
-        except TallystickError as error:
-            failure = error
-        if urgent or (not changed and failure is None):
-            await self._set_routes(release, weight_pct)
-        if failure is not None:
-            raise RetryableError(str(failure)) from failure
-
-    async def _set_seldon_traffic(self, release: Release, weight_pct: float) -> bool:
-        live = await self._world.cluster.deployment(*release.place)
-        if live is None:
-            return False
-        shares = seldon.traffic(live)
-        wanted = seldon.with_traffic(live, canary=release.version, baseline=self._baseline, weight_pct=weight_pct)
-        if release.version not in shares or {p["name"]: p["traffic"] for p in wanted} == shares:
-            return False
-        await self._world.cluster.apply_deployment(seldon.applied(live, release, wanted))
-        return True
-
-    async def _set_routes(self, release: Release, weight_pct: float) -> None:
-        live = await self._world.cluster.virtual_service(*release.place)
-        if live is None:
-            return
-        found = istio.weight_pct(live, deployment=release.target, canary=release.version)
-        if found is None or found == weight_pct:
-            return
-        routes = istio.with_weight(
-            live,
-            deployment=release.target,
-            canary=release.version,
-            baseline=self._baseline,
-            weight_pct=weight_pct,
-        )
-        await self._world.cluster.set_routes(live, routes)
-        again = await self._world.cluster.virtual_service(*release.place)
-        read_back = istio.weight_pct(again, deployment=release.target, canary=release.version)
-        if read_back != weight_pct:
-            raise RetryableError(
-                f"the VirtualService {release.target} says {read_back} % after {weight_pct:g} % was written"
-            )
-
-    async def _remove(self, release: Release, version: str) -> None:
-        """Take a predictor out, and the DestinationRule that Seldon would leave behind."""
-        live = await self._world.cluster.deployment(*release.place)
-        if live is not None and version in seldon.traffic(live) and len(seldon.predictors(live)) > 1:
-            await self._world.cluster.apply_deployment(seldon.applied(live, release, seldon.without(live, version)))
-            self._world.tell("Normal", "Removed", f"predictor {version} removed from {release.target}")
-        with contextlib.suppress(TallystickError):
-            await self._world.cluster.delete_destination_rule(release.namespace, istio.service(release.target, version))
 
     def _notice_disturbance(self, seen: _Seen) -> None:
         """A share that was in force and is no longer, without our doing, is somebody's hand."""
@@ -435,36 +305,14 @@ class Driver:
         self._disturbance = f"{what}, {desired:g} % is desired: changed by another; {answer}"
         self._world.tell("Warning", "ChangedByHand", self._disturbance)
 
-    def _conditions(self, release: Release, seen: _Seen) -> list[Condition]:
-        state, standing = self._state, seen.standing
-        in_force = seen.observation.weight_pct == state.weight_pct
-        found = [
-            Condition(
-                type="Approved",
-                status=standing.granted,
-                reason="Rejected" if standing.rejected_by else "Granted" if standing.granted else "Waiting",
-                message="; ".join([standing.sentence, *standing.passed_over]),
-            ),
-            Condition(
-                type="TrafficConfirmed",
-                status=None if seen.observation.weight_pct is None else in_force,
-                reason="Unreadable" if seen.observation.weight_pct is None else "InForce" if in_force else "NotYet",
-                message=f"{state.weight_pct:g} % desired, {seen.observation.weight_pct} % at the gateway",
-            ),
-            Condition(
-                type="Undisturbed",
-                status=not (self._disturbance or seen.hands_off),
-                reason="HandsOff" if seen.hands_off else "ChangedByHand" if self._disturbance else "AsDesired",
-                message="; ".join(filter(None, [seen.hands_off, self._disturbance])) or "nobody changed the traffic",
-            ),
-            Condition(
-                type="Complete",
-                status=state.phase in ENDS,
-                reason=state.phase.value,
-                message=state.reason,
-            ),
-        ]
-        return found
+    def _conditions(self, seen: _Seen) -> list[Condition]:
+        return report.findings(
+            self._state,
+            seen.observation.weight_pct,
+            seen.standing,
+            hands_off=seen.hands_off,
+            disturbance=self._disturbance,
+        )
 
     def _enter(self, state: State) -> None:
         """Take the new state and tell what changed."""

@@ -21,7 +21,7 @@ from tallystick.components.rollout_controller.adapters.pod_metrics import PodMet
 from tallystick.components.rollout_controller.desk import Desk
 from tallystick.components.rollout_controller.driver import Driver, OvertakenError, World
 from tallystick.components.rollout_controller.ports import RetryableError
-from tallystick.components.rollout_controller.release import read_release
+from tallystick.components.rollout_controller.release import place_of, read_release
 from tallystick.components.rollout_controller.settings import Settings
 
 ROLLOUTS = ("tallystick.dev", "v1alpha1", "modelrollouts")
@@ -77,7 +77,9 @@ class Controller:
             # The index is filled before anything is driven; it keeps nothing, the desk does.
             kopf.index(*resource, id=f"known-{name}", registry=registry, **options)(_indexer(enter))
             kopf.on.event(*resource, id=f"seen-{name}", registry=registry, **options)(_watcher(enter))
-        kopf.daemon(*ROLLOUTS, id="drive", registry=registry, cancellation_timeout=5.0)(self._drive)
+        kopf.daemon(
+            *ROLLOUTS, id="drive", registry=registry, backoff=5.0, cancellation_backoff=4.0, cancellation_timeout=5.0
+        )(self._drive)
         kopf.on.delete(*ROLLOUTS, id="give-back", registry=registry)(self._give_back)
         return registry
 
@@ -99,11 +101,11 @@ class Controller:
     async def _drive(self, stopped: kopf.DaemonStopped, body: kopf.Body, uid: str, **_: Any) -> None:
         """Drive one rollout until it is finished, deleted or another controller has taken over."""
         while not stopped:
-            driver = Driver(body, self._world(body))
-            if driver.finished:
-                return
-            self._drivers[uid] = driver
             try:
+                driver = Driver(body, self._world(body))
+                if driver.finished:
+                    return
+                self._drivers[uid] = driver
                 await self._until_finished(driver, stopped, body, uid)
                 return
             except OvertakenError as error:
@@ -114,7 +116,8 @@ class Controller:
                 await asyncio.sleep(_MALFORMED_S)
 
     async def _until_finished(self, driver: Driver, stopped: kopf.DaemonStopped, body: kopf.Body, uid: str) -> None:
-        place = (str(body["metadata"]["namespace"]), str((body["spec"].get("target") or {}).get("name", "")))
+        namespace, name = str(body["metadata"]["namespace"]), str(body["metadata"]["name"])
+        place = place_of(body) or (namespace, "")
         bell = self._desk.bell(uid, place)
         while not stopped:
             bell.clear()
@@ -122,7 +125,7 @@ class Controller:
             try:
                 wait_s = await driver.look(read_release(body))
             except InputError as error:
-                await driver.refuse(error, generation, place[0], str(body["metadata"]["name"]))
+                await driver.refuse(error, generation, namespace, name)
                 wait_s = _MALFORMED_S
             if driver.finished:
                 self._drivers.pop(uid, None)
@@ -133,9 +136,10 @@ class Controller:
     async def _give_back(self, body: kopf.Body, uid: str, **_: Any) -> None:
         try:
             release = read_release(body)
-        except InputError:
+            driver = self._drivers.get(uid) or Driver(body, self._world(body))
+        except InputError as error:  # nothing of it was ever started, or nobody can say what
+            _log.error("deleted without being given back: %s", error)
             return
-        driver = self._drivers.get(uid) or Driver(body, self._world(body))
         try:
             await driver.give_back(release)
         except RetryableError as error:

@@ -138,6 +138,14 @@ def _policy_name(name: str) -> str:
     return re.sub(r"_seconds$", "_s", re.sub(r"_percent$", "_pct", spelt))
 
 
+def place_of(body: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Namespace and target of a ModelRollout, however malformed the rest is; None where it names no target."""
+    spec = body.get("spec")
+    target = spec.get("target") if isinstance(spec, Mapping) else None
+    name = target.get("name") if isinstance(target, Mapping) else None
+    return (str(body["metadata"]["namespace"]), name) if name and isinstance(name, str) else None
+
+
 def seconds(timestamp: str) -> float:
     """Seconds since the epoch of a time as the API server writes it."""
     return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()

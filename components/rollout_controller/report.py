@@ -13,7 +13,7 @@ from typing import Any
 
 from tallystick.components.rollout_controller.consent import Consent
 from tallystick.components.rollout_controller.judgement import TestResult
-from tallystick.components.rollout_controller.observation import Observation
+from tallystick.components.rollout_controller.observation import Arm, Counts, Observation
 from tallystick.components.rollout_controller.release import Release
 from tallystick.components.rollout_controller.state import ENDS, State
 
@@ -83,7 +83,7 @@ def status(
     steps = release.rules.steps
     observed = observation.weight_pct if observation else None
     ended = before.get("endedAt") or (timestamp(now) if state.phase in ENDS else None)
-    evidence, seen = state.evidence, pods or {}
+    evidence = state.evidence
     return {
         "observedGeneration": release.generation,
         "phase": state.phase.value,
@@ -102,20 +102,8 @@ def status(
             "requests": evidence.step_canary.requests,
             "summary": f"{min(state.step + 1, len(steps))}/{len(steps)}",
         },
-        "canary": {
-            "version": release.version,
-            "readiness": observation.canary if observation else "unknown",
-            "pods": seen.get("canary", 0),
-            "requests": evidence.canary.requests,
-            "failed": evidence.canary.failed,
-        },
-        "baseline": {
-            "version": baseline,
-            "readiness": observation.baseline if observation else "unknown",
-            "pods": seen.get("baseline", 0),
-            "requests": evidence.baseline.requests,
-            "failed": evidence.baseline.failed,
-        },
+        "canary": _arm("canary", release.version, observation, pods, evidence.canary),
+        "baseline": _arm("baseline", baseline, observation, pods, evidence.baseline),
         "exposedRequests": state.exposed,
         "tests": [_test(result) for result in results],
         "approvals": [
@@ -126,6 +114,55 @@ def status(
         "conditions": conditions(before.get("conditions") or (), found, now=now, generation=release.generation),
         "engine": json.dumps(state.to_json(), separators=(",", ":")),
     }
+
+
+def _arm(
+    arm: Arm, version: str, observation: Observation | None, pods: Mapping[str, int] | None, counts: Counts
+) -> dict[str, Any]:
+    return {
+        "version": version,
+        "readiness": getattr(observation, arm) if observation else "unknown",
+        "pods": (pods or {}).get(arm, 0),
+        "requests": counts.requests,
+        "failed": counts.failed,
+    }
+
+
+def findings(
+    state: State, observed_pct: float | None, standing: Consent, *, hands_off: str, disturbance: str
+) -> list[Condition]:
+    """What the conditions say after a look.
+
+    Parameters
+    ----------
+    hands_off
+        Why traffic that somebody else sets is obeyed; empty when it is not.
+    disturbance
+        The last change of the traffic by another; empty for none.
+    """
+    in_force = observed_pct == state.weight_pct
+    unreadable = observed_pct is None
+    return [
+        Condition(
+            type="Approved",
+            status=standing.granted,
+            reason="Rejected" if standing.rejected_by else "Granted" if standing.granted else "Waiting",
+            message="; ".join([standing.sentence, *standing.passed_over]),
+        ),
+        Condition(
+            type="TrafficConfirmed",
+            status=None if unreadable else in_force,
+            reason="Unreadable" if unreadable else "InForce" if in_force else "NotYet",
+            message=f"{state.weight_pct:g} % desired, {'-' if unreadable else f'{observed_pct:g}'} % at the gateway",
+        ),
+        Condition(
+            type="Undisturbed",
+            status=not (disturbance or hands_off),
+            reason="HandsOff" if hands_off else "ChangedByHand" if disturbance else "AsDesired",
+            message="; ".join(filter(None, [hands_off, disturbance])) or "nobody changed the traffic",
+        ),
+        Condition(type="Complete", status=state.phase in ENDS, reason=state.phase.value, message=state.reason),
+    ]
 
 
 def visible(value: Mapping[str, Any]) -> dict[str, Any]:

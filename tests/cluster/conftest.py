@@ -1,12 +1,17 @@
 """What every cluster test needs: the resources, roles and policies of manifests/base, and a namespace of its own."""
 
 import contextlib
+import itertools
+import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support import kubernetes
+from tests.support import kubernetes, stage
 from tests.support.kubernetes import ROOT, SUPPORT, Refused, kubectl, until
+from tests.support.seldon_stand_in import Proxy
+from tests.support.stage import ControllerProcess, Stage
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,6 +37,9 @@ def installed() -> Iterator[None]:
     _until_policies_are_in_force()
     yield
     for name in kubectl("get", "namespaces", "-l", "tallystick.dev/test", "-o", "name").split():
+        namespace = name.partition("/")[2]
+        for rollout in kubectl("get", "modelrollouts", "-n", namespace, "-o", "name").split():
+            kubectl("patch", rollout, "-n", namespace, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
         kubectl("delete", name, "--ignore-not-found", "--timeout=80s")
     kubectl("delete", "-k", str(ROOT / "manifests" / "base"), "--ignore-not-found", "--wait=false")
     if own_seldon:
@@ -60,3 +68,73 @@ def namespace(installed: None) -> Iterator[str]:
     name = kubernetes.new_namespace()
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def servers(installed: None) -> None:
+    """The model server's stand-in is an image on the node; without a builder there are no pods to roll out."""
+    builder = os.environ.get("TALLYSTICK_IMAGE_BUILDER")
+    if not builder:
+        pytest.skip("needs TALLYSTICK_IMAGE_BUILDER, a command that builds and loads an image")
+    dockerfile = SUPPORT / "model_stand_in.Dockerfile"
+    subprocess.run(
+        [builder, stage.IMAGE, "-f", str(dockerfile), str(ROOT)], check=True, capture_output=True, timeout=500
+    )
+
+
+@pytest.fixture(scope="session")
+def istio(installed: None) -> Iterator[None]:
+    """Istio where it is or can be started; else only the kinds that Seldon writes."""
+    if script := os.environ.get("TALLYSTICK_ISTIO"):
+        subprocess.run([script], check=True, capture_output=True, timeout=900)
+    own = True
+    with contextlib.suppress(Refused):
+        crd = "customresourcedefinitions/virtualservices.networking.istio.io"
+        own = "tallystick.dev/test" in kubectl("get", crd, "-o", "jsonpath={.metadata.labels}")
+    if own:
+        kubectl("apply", "-f", str(SUPPORT / "istio_crds.yaml"))
+    yield
+    if own:
+        kubectl("delete", "-f", str(SUPPORT / "istio_crds.yaml"), "--ignore-not-found", "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def proxy(installed: None) -> Iterator[Proxy]:
+    made = Proxy()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def controller(istio: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerProcess]:
+    """One controller for all tests that do not harm it."""
+    process = ControllerProcess(tmp_path_factory.mktemp("controller")).start()
+    yield process
+    log = process.log
+    process.close()
+    (ROOT / "build").mkdir(exist_ok=True)
+    (ROOT / "build" / "controller.log").write_text(log)
+
+
+@pytest.fixture(scope="session")
+def gateway_ports() -> Iterator[int]:
+    """A port of its own for each gateway."""
+    return itertools.count(18080)
+
+
+@pytest.fixture
+def play(
+    namespace: str,
+    servers: None,
+    istio: None,
+    proxy: Proxy,
+    controller: ControllerProcess,
+    gateway_ports: Iterator[int],
+) -> Iterator[Stage]:
+    """A namespace with a version in service, and a controller."""
+    made = Stage(namespace, proxy, gateway_port=next(gateway_ports))
+    made.serve_first_version()
+    made.open_gateway()
+    yield made
+    made.stop_rollouts()
+    made.close()

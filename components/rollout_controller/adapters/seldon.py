@@ -21,6 +21,7 @@ BREAK_GLASS = "tallystick.dev/break-glass"
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 9000, 9500, 6000
 _USER = 10001
 _GRACE_S = 40
+_PROBE = {"periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3}
 
 Object = dict[str, Any]
 
@@ -41,7 +42,6 @@ def traffic(deployment: Mapping[str, Any] | None) -> dict[str, int]:
 def predictor(release: Release, image: str) -> Object:
     """The new version as a predictor with no traffic."""
     server = release.server
-    probe = {"periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3}
     container: Object = {
         "name": release.version,
         "image": image,
@@ -56,8 +56,8 @@ def predictor(release: Release, image: str) -> Object:
             {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
         ],
         "resources": dict(server.resources),
-        "readinessProbe": {"httpGet": {"path": "/v2/health/ready", "port": "http"}, **probe},
-        "livenessProbe": {"httpGet": {"path": "/v2/health/live", "port": "http"}, "initialDelaySeconds": 30, **probe},
+        "readinessProbe": {"httpGet": {"path": "/v2/health/ready", "port": "http"}, **_PROBE},
+        "livenessProbe": {"httpGet": {"path": "/v2/health/live", "port": "http"}, "initialDelaySeconds": 30, **_PROBE},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -67,6 +67,18 @@ def predictor(release: Release, image: str) -> Object:
     }
     if server.environment_secret:
         container["envFrom"] = [{"secretRef": {"name": server.environment_secret}}]
+    return {
+        "name": release.version,
+        "replicas": server.replicas,
+        "traffic": 0,
+        "labels": {"version": release.version, "tallystick.dev/rollout": release.name},
+        "annotations": {"seldon.io/no-engine": "true"},
+        "graph": {"name": release.version, "type": "MODEL", "children": []},
+        "componentSpecs": [{"spec": _pod(release, container)}],
+    }
+
+
+def _pod(release: Release, container: Object) -> Object:
     pod: Object = {
         "containers": [container],
         "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "2Gi"}}],
@@ -78,17 +90,9 @@ def predictor(release: Release, image: str) -> Object:
         },
         "terminationGracePeriodSeconds": _GRACE_S,
     }
-    if server.service_account:
-        pod["serviceAccountName"] = server.service_account
-    return {
-        "name": release.version,
-        "replicas": server.replicas,
-        "traffic": 0,
-        "labels": {"version": release.version, "tallystick.dev/rollout": release.name},
-        "annotations": {"seldon.io/no-engine": "true"},
-        "graph": {"name": release.version, "type": "MODEL", "children": []},
-        "componentSpecs": [{"spec": pod}],
-    }
+    if release.server.service_account:
+        pod["serviceAccountName"] = release.server.service_account
+    return pod
 
 
 def applied(live: Mapping[str, Any] | None, release: Release, wanted: list[Object]) -> Object:
