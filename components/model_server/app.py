@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tallystick.components.core.model_package import ModelPackage
 from tallystick.components.model_server.counters import Counters
@@ -205,7 +205,24 @@ class Infer:
         await self._service.infer(scope, receive, send)
 
 
-def make_app(service: Service) -> Starlette:
+class InferFirst:
+    """Hands calls of the one path that is hot to `infer` at once, and all others to the router."""
+
+    def __init__(self, service: Service, router: ASGIApp) -> None:
+        self._service, self._router = service, router
+        self._hot = {f"/v2/models/{name}/infer": {"name": name} for name in service.names}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call."""
+        parameters = self._hot.get(scope.get("path", ""))
+        if parameters is None or scope.get("method") != "POST":
+            await self._router(scope, receive, send)
+            return
+        scope["path_params"] = parameters
+        await self._service.infer(scope, receive, send)
+
+
+def make_app(service: Service) -> ASGIApp:
     """All routes of one model."""
     package = service.package
 
@@ -250,7 +267,7 @@ def make_app(service: Service) -> Starlette:
         routes.append(Route(path, known(lambda _: _json(described))))
         routes.append(Route(f"{path}/example", known(lambda _: _json(example))))
         routes.append(Route(f"{path}/ready", known(lambda _: _ready(service))))
-    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+    return InferFirst(service, Starlette(routes=routes, exception_handlers={HTTPException: _http_error}))
 
 
 def _ready(service: Service) -> Response:

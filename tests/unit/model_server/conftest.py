@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from tallystick.components.core.model_package import ModelPackage
 from tallystick.components.model_server.app import Service, make_app
@@ -36,7 +36,7 @@ class Served:
     """A service, its application, and what it logged."""
 
     service: Service
-    app: Starlette
+    app: ASGIApp
     log_read: int
 
     async def post(self, body: Any, path: str = "", **others: Any) -> httpx.Response:
