@@ -88,7 +88,7 @@ def identity_of(environment: Mapping[str, str]) -> Identity | None:
         raise InputError(KEY_VARIABLE, f"names {key}, and there is no such file", "a PEM file, or a pkcs11: address")
     authors = environment.get(AUTHORS_VARIABLE, "").split(",")
     return Identity(
-        name=environment.get(SIGNER_VARIABLE, "") or Path(key).stem,
+        name=environment.get(SIGNER_VARIABLE, "") or ("token" if key.startswith(PKCS11_SCHEME) else Path(key).stem),
         key=key,
         authors=tuple(sorted({author.strip() for author in authors} - {""})),
         image=environment.get(IMAGE_VARIABLE, ""),

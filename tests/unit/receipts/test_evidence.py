@@ -124,5 +124,6 @@ def test_the_private_key_is_in_nothing_that_a_step_writes(tmp_path, identity):
 def test_an_identity_without_a_key_is_nobody_and_its_name_falls_back_to_the_files(tmp_path, identity):
     assert identity_of({SIGNER_VARIABLE: "x"}) is None
     assert identity_of({KEY_VARIABLE: identity.key}).name == "key"
+    assert identity_of({KEY_VARIABLE: "pkcs11:token=a;object=b?module-path=/c.so&pin-source=file:/d"}).name == "token"
     with pytest.raises(InputError, match="no such file"):
         identity_of({KEY_VARIABLE: "/none"})
