@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import sys
 from dataclasses import dataclass, replace
 
@@ -34,12 +35,18 @@ class Fault:
         Every so-many-th request breaks; 0 for none.
     delay_s
         Each answer comes this much later.
+    no_number
+        Every score is NaN.
+    garbage
+        The metrics endpoint answers what are no metrics.
     columns, factor
         Numbers that are read in the wrong unit, `factor` times too large.
     """
 
     fail_every: int = 0
     delay_s: float = 0.0
+    no_number: bool = False
+    garbage: bool = False
     columns: tuple[str, ...] = ()
     factor: float = 1.0
 
@@ -60,6 +67,23 @@ class BreakingScorer:
         if self._asked % self._every == 0:
             raise RuntimeError("the feature store did not answer")
         return self._scorer.answer(columns, reasons, deadline=deadline)
+
+
+class NanScorer(BreakingScorer):
+    """A scorer whose scores are no numbers."""
+
+    def answer(self, columns: list[Values], reasons: Reasons, *, deadline: float = float("inf")) -> Answer:
+        """The product's answer without its scores."""
+        answer = self._scorer.answer(columns, reasons, deadline=deadline)
+        return replace(answer, scores=[math.nan] * len(answer.scores))
+
+
+class GarbageCounters(Counters):
+    """Counters whose endpoint shows something else."""
+
+    def exposition(self) -> bytes:
+        """What a misrouted port answers."""
+        return b"<html><body>502 Bad Gateway</body></html>"
 
 
 class SlowService(Service):
@@ -109,7 +133,7 @@ def faulty_service(
     log: Log,
 ) -> Service:
     """The product's service with one fault."""
-    service = SlowService(package, scorer, counters, settings, log)
+    service = SlowService(package, scorer, GarbageCounters(package) if fault.garbage else counters, settings, log)
     service.delay_s = fault.delay_s
     reader: RequestReader = OtherInputsReader(package, maximum_rows=settings.maximum_rows, others=others)
     if fault.columns:
@@ -119,6 +143,8 @@ def faulty_service(
     service.reader = reader
     if fault.fail_every:
         service.scorer = BreakingScorer(scorer, fault.fail_every)  # type: ignore[assignment]
+    if fault.no_number:
+        service.scorer = NanScorer(scorer, 0)  # type: ignore[assignment]
     return service
 
 
@@ -127,6 +153,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="faulty_build", description="a bad build of the model server")
     parser.add_argument("--fail-every", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0.0)
+    parser.add_argument("--no-number", action="store_true")
+    parser.add_argument("--garbage", action="store_true")
     parser.add_argument("--columns", default="", help="by comma")
     parser.add_argument("--factor", type=float, default=1.0)
     parser.add_argument("--others", default="")
@@ -134,6 +162,8 @@ def main() -> int:
     fault = Fault(
         fail_every=options.fail_every,
         delay_s=options.delay,
+        no_number=options.no_number,
+        garbage=options.garbage,
         columns=tuple(filter(None, options.columns.split(","))),
         factor=options.factor,
     )

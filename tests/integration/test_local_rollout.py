@@ -256,6 +256,26 @@ def test_total_failure_is_taken_back_within_three_seconds_of_the_first_bad_answe
     assert 0 < trial.details["customers_hit"] < 150
 
 
+def test_scores_that_are_no_numbers_are_taken_back(models, tmp_path):
+    trial, _ = play(models, tmp_path, canary_arguments=("--no-number",))
+    assert trial.phase is Phase.ROLLED_BACK
+    assert trial.reason.startswith(("errors", "scores"))
+
+
+def test_a_metrics_endpoint_that_answers_garbage_is_no_evidence_against_the_release(models, tmp_path):
+    rules = models.rules.model_copy(update={"deadline_s": 3.0, "on_deadline": "hold"})
+    looks = []
+
+    def hook(site, state):
+        looks.append(state.phase)
+        return "stop" if len(looks) > 14 else ""
+
+    trial, _ = play(models, tmp_path, canary_arguments=("--garbage",), rules=rules, hook=hook)
+    assert trial.phase is Phase.HOLDING
+    assert "a person must decide" in trial.reason
+    assert trial.details["requests"]["canary_failed"] == 0
+
+
 def test_a_baseline_that_dies_holds_the_trial_and_raises_nothing(models, tmp_path):
     rules = models.rules.model_copy(update={"deadline_s": 4.0})
     trial, _ = play(
