@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOCKED := requirements/local.txt requirements/dev.txt
-IMAGES := $(wildcard components/*/requirements.in)
+IMAGES := $(wildcard components/*/requirements*.in)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help

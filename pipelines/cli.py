@@ -37,7 +37,51 @@ class _Lent:
     run: str = "run"
 
 
+_RECEIPTS = "tallystick.components.core.receipts.commands"
 _LENT = (
+    _Lent(
+        name="verify",
+        module=_RECEIPTS,
+        summary="check a release's bundle offline, trusting only the keys you name",
+        description="Checks a bundle without network: every signature, the log's proofs, digests, gates, approvals.\n"
+        "Prints in plain words what was proved; exit code 3 when it does not prove what it should.",
+        add="add_verify_arguments",
+        run="run_verify",
+    ),
+    _Lent(
+        name="bundle",
+        module=_RECEIPTS,
+        summary="gather a run's evidence into one file",
+        description="Gathers statements, proofs, checkpoint, card, reports, contract and policy into one file.",
+        add="add_bundle_arguments",
+        run="run_bundle",
+    ),
+    _Lent(
+        name="approve",
+        module=_RECEIPTS,
+        summary="sign an approval of a run's model with your own key",
+        description="States that a person who is none of the authors approves the model of a run, signed by that\n"
+        "person's key.",
+        add="add_approve_arguments",
+        run="run_approve",
+    ),
+    _Lent(
+        name="override",
+        module=_RECEIPTS,
+        summary="set a gate's verdict aside, with a reason, on the record",
+        description="States that a step's verdict is set aside. Needs a key with the role `override` and a reason;\n"
+        "it is itself a statement, and every later check names it.",
+        add="add_override_arguments",
+        run="run_override",
+    ),
+    _Lent(
+        name="keys",
+        module=_RECEIPTS,
+        summary="make a signing key, or trust one",
+        description="Makes a key pair, or adds somebody's public key to a trust file.",
+        add="add_keys_arguments",
+        run="run_keys",
+    ),
     _Lent(
         name="rollout",
         module="tallystick.components.rollout.command",

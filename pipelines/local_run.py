@@ -25,6 +25,7 @@ from tallystick.components.core.processes import (
     identity,
     stop,
 )
+from tallystick.components.core.receipts.local_keys import local_keys
 from tallystick.pipelines.run_folder import RunFolder
 
 Listener = Callable[[dict[str, Any]], None]
@@ -133,12 +134,13 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment(folder: RunFolder) -> dict[str, str]:
-    """What the steps get: the journal, whom to follow, a folder for temporary files, and no surprises.
+    """What the steps get: the journal, whom to follow, the key to sign with, a folder for temporary files.
 
     One thread a library: two steps' pools on two cores only get in each other's way.
     """
     return {
         **os.environ,
+        **local_keys(folder.root).environment(os.environ),
         JOURNAL_VARIABLE: str(folder.journal.resolve()),
         ANCESTOR_VARIABLE: identity(),
         "TMPDIR": str(folder.temporary.resolve()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,9 @@ from tallystick.components.core.errors import ExitCode, InputError, StepError, T
 from tallystick.components.core.evidence import EvidenceStore
 from tallystick.components.core.files import sha256_of_file, write_json, write_text
 from tallystick.components.core.policy import parse_policy
+from tallystick.components.core.receipts.commands import bundle_run
+from tallystick.components.core.receipts.identity import identity_of
+from tallystick.components.core.receipts.local_keys import local_keys
 from tallystick.components.core.storage import open_store
 from tallystick.pipelines.local_run import Interrupted, interruptible, journal_of, run_pipeline, run_process
 from tallystick.pipelines.run_folder import RunFolder, run_folder
@@ -200,10 +204,19 @@ def _record(folder: RunFolder, code: ExitCode, message: str, seconds: float) -> 
     )
     write_json(folder.path / "summary.json", summary)
     write_text(folder.path / "report.html", build_report(statements, summary))
+    _bundle(folder, statements)
     for model in folder.artifacts.glob("*/search-alternatives/chosen/model"):
         if summary["outcome"] == "promoted":
             shutil.copytree(model, folder.path / "model")
     return summary
+
+
+def _bundle(folder: RunFolder, statements: dict[str, Any]) -> None:
+    """One file with all evidence, for `tallystick verify`; a run that judged no model has nothing to bundle."""
+    identity = identity_of({**os.environ, **local_keys(folder.root).environment(os.environ)})
+    if identity and "fairness_gate" in statements:
+        store = EvidenceStore(open_store(str(folder.evidence)), folder.run_id)
+        bundle_run(store, folder.path, identity, folder.path / "bundle.zip")
 
 
 def _last_failure(folder: RunFolder) -> str:

@@ -16,6 +16,7 @@ from tallystick.components.core.contract import Contract
 from tallystick.components.core.encoding import Feature
 from tallystick.components.core.ensembles import Floats, Integers, probability
 from tallystick.components.core.model_package import ModelPackage
+from tallystick.components.core.onnx_runtime import onnxruntime
 from tallystick.components.core.reasons import ReasonGroups
 from tallystick.components.core.verdicts import Check, Outcome, compare
 
@@ -50,12 +51,11 @@ class ServedGraph:
     """The ONNX graph that the model server runs, for scores as customers get them."""
 
     def __init__(self, package: ModelPackage) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
+        runtime = onnxruntime()
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = 1
         path = str(package.folder / "model.onnx")
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
     def score(self, matrix: Floats) -> Floats:

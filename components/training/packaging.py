@@ -36,6 +36,7 @@ from tallystick.components.core.measures.discrimination import auc
 from tallystick.components.core.model_package import Examples, Interface
 from tallystick.components.core.model_writer import write_package
 from tallystick.components.core.onnx_graph import INPUT
+from tallystick.components.core.onnx_runtime import onnxruntime
 from tallystick.components.core.policy import Policy
 from tallystick.components.core.profiles import profile_of
 from tallystick.components.training.crossvalidation import Workshop
@@ -261,11 +262,10 @@ def check_parity(graph: Path, matrix: Matrix, expected: Floats) -> Floats:
     StepError
         A row differs by more than `PARITY_TOLERANCE`.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     served = np.asarray(session.run(None, {INPUT: matrix})[0], dtype=np.float64)[:, 0]
     differences = np.abs(served - expected)
     worst = int(differences.argmax())

@@ -9,6 +9,7 @@ from tallystick.pipelines import cli
 from tests.support.lending import write_files
 
 COMMANDS = ["demo", "run", "validate", "compile", "card", "rollout", "simulate"]
+COMMANDS += ["verify", "bundle", "approve", "override"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
