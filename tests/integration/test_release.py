@@ -134,6 +134,21 @@ def test_no_pickle_was_written_anywhere(demo):
     assert suspicious == []
 
 
+def test_the_bundle_of_the_run_verifies_with_the_runs_own_keys_and_with_no_others(demo):
+    run, _, _ = demo
+    folder = run.parent.parent
+    holds = tallystick("verify", run / "bundle.zip", "--trust", folder / "runs" / "keys" / "trust.yaml", cwd=folder)
+    assert holds.returncode == 0, holds.stdout + holds.stderr
+    stranger = folder / "stranger.yaml"
+    made = tallystick("keys", "make", folder / "stranger.pem", cwd=folder)
+    assert made.returncode == 0
+    tallystick(
+        "keys", "trust", folder / "stranger.pem.pub", "--in", stranger, "--person", "eve@bank.example", cwd=folder
+    )
+    refused = tallystick("verify", run / "bundle.zip", "--trust", stranger, cwd=folder)
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+
+
 def test_the_card_of_the_run_can_be_printed(demo):
     run, summary, _ = demo
     card = tallystick("card", cwd=run.parent.parent)
@@ -255,21 +270,18 @@ def test_a_second_run_in_the_same_folder_is_refused_while_the_first_goes_on(tmp_
 
 
 @pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="a full disk needs root to mount one")
-def test_a_full_disk_is_told_and_leaves_nothing_half(tmp_path):
+def test_a_disk_that_is_nearly_full_is_told_before_anything_runs(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=210m", "tmpfs", disk], check=False).returncode:
         pytest.skip("this machine does not let us mount a small disk")
     try:
         data, contract, policy = write_files(tmp_path)
-        fill = disk / "fill"
-        fill.write_bytes(b"\0" * (9 << 20))
+        (disk / "fill").write_bytes(b"\0" * (190 << 20))
         words = ["--data", data, "--contract", contract, "--policy", policy, "--runs-dir", disk / "runs"]
-        nearly = tallystick("run", *words, cwd=tmp_path)
-        assert nearly.returncode == 0 or "Traceback" not in nearly.stderr
-        fill.write_bytes(b"\0" * (190 << 20))
         full = tallystick("run", *words, cwd=tmp_path)
         assert full.returncode == 2
         assert "MiB are free" in full.stderr
+        assert list((disk / "runs").glob("*/evidence")) == []
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
