@@ -140,11 +140,9 @@ def test_the_bundle_of_the_run_verifies_with_the_runs_own_keys_and_with_no_other
     holds = tallystick("verify", run / "bundle.zip", "--trust", folder / "runs" / "keys" / "trust.yaml", cwd=folder)
     assert holds.returncode == 0, holds.stdout + holds.stderr
     stranger = folder / "stranger.yaml"
-    made = tallystick("keys", "make", folder / "stranger.pem", cwd=folder)
-    assert made.returncode == 0
-    tallystick(
-        "keys", "trust", folder / "stranger.pem.pub", "--in", stranger, "--person", "eve@bank.example", cwd=folder
-    )
+    assert tallystick("keys", "make", folder / "stranger.pem", cwd=folder).returncode == 0
+    trusted = ["--in", stranger, "--person", "eve@bank.example", "--role", "gate", "--role", "log"]
+    assert tallystick("keys", "trust", folder / "stranger.pem.pub", *trusted, cwd=folder).returncode == 0
     refused = tallystick("verify", run / "bundle.zip", "--trust", stranger, cwd=folder)
     assert refused.returncode == 3, refused.stdout + refused.stderr
 
