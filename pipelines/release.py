@@ -111,8 +111,10 @@ def release(request: Request, console: Console) -> Release:
                 code, message = ExitCode.INTERRUPTED, f"interrupted ({error})"
             except TallystickError as error:
                 code, message = error.exit_code, str(error)
-        summary = _record(folder, code, message, time.time() - began)
-        shutil.rmtree(folder.temporary, ignore_errors=True)
+        try:
+            summary = _record(folder, code, message, time.time() - began)
+        finally:
+            shutil.rmtree(folder.temporary, ignore_errors=True)
     return Release(exit_code=ExitCode(summary["exit_code"]), folder=folder, summary=summary)
 
 
