@@ -4,7 +4,6 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-LOCKED := requirements/local.txt requirements/dev.txt
 IMAGES := $(wildcard components/*/requirements*.in)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -17,14 +17,9 @@ from tallystick.components.core.errors import StorageError
 _CHUNK_BYTES = 1 << 20
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` so that a reader sees the old file or the new one, never a part.
-
-    Raises
-    ------
-    StorageError
-        The folder cannot be written or the disk is full; nothing is left behind.
-    """
+@contextlib.contextmanager
+def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
+    """A whole, flushed file beside `path` for the block to put in place; what the block leaves of it is removed."""
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,11 +29,24 @@ def write_bytes(path: Path, content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        yield Path(temporary)
     except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` so that a reader sees the old file or the new one, never a part.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be written or the disk is full; nothing is left behind.
+    """
+    with _written_beside(path, content) as temporary:
+        temporary.replace(path)
 
 
 def write_bytes_once(path: Path, content: bytes) -> bool:
@@ -49,25 +57,12 @@ def write_bytes_once(path: Path, content: bytes) -> bool:
     StorageError
         The folder cannot be written or the disk is full; nothing is left behind.
     """
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
+    with _written_beside(path, content) as temporary:
         try:
             os.link(temporary, path)
         except FileExistsError:
             return False
         return True
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def write_text(path: Path, content: str) -> None:
